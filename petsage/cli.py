@@ -1,0 +1,68 @@
+"""The `petsage` command. Exit codes: 2 for wrong usage, 70 for an error of its own, 78 for a
+configuration that is wrong (sysexits.h); what else there is stands with each command."""
+
+from importlib.resources import files
+from typing import NoReturn
+
+import click
+
+from petsage.config import Config, ConfigError, package_version
+from petsage.serve import ServeError, serve
+
+EX_SOFTWARE = 70
+EX_CONFIG = 78
+INTERRUPTED = 130  # what a shell makes of SIGINT
+
+
+class _Commands(click.Group):
+    """Every error becomes a line on standard error and an exit code, here and nowhere else."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _stop(str(error), EX_CONFIG)
+        except ServeError as error:
+            _stop(f"petsage: {error}", 1)
+        except KeyboardInterrupt:
+            _stop("petsage: interrupted", INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # click tells these itself
+        except Exception as error:
+            _stop(f"petsage: an error of its own: {error!r}", EX_SOFTWARE)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    raise click.exceptions.Exit(code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_version(), prog_name="petsage", message="%(prog)s %(version)s")
+def main() -> None:
+    """PetSage tells the truth about a running Python service."""
+
+
+@main.command("serve")
+@click.argument("application", metavar="[APP]", required=False)
+def serve_command(application: str | None) -> None:
+    """Serve PetSage, or any WSGI application APP (package.module:app), by gunicorn.
+
+    Everything is set by PETSAGE_* variables.
+    """
+    serve(Config.load(), application)
+
+
+@main.group()
+def deploy() -> None:
+    """Print a file that deploys PetSage: each is tested as it stands."""
+
+
+@deploy.command()
+def nginx() -> None:
+    """The nginx site in front of the main listener."""
+    click.echo(_deploy_file("nginx.conf"), nl=False)
+
+
+def _deploy_file(name: str) -> str:
+    return (files("petsage") / "deploy" / name).read_text(encoding="utf-8")

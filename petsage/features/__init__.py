@@ -1,0 +1,1 @@
+"""The features of the v1 API, a folder each."""

@@ -1,0 +1,205 @@
+"""What gunicorn runs by: everything is derived from `Config`.
+
+gunicorn reads the names of its settings and hooks off this module and ignores all others:
+https://gunicorn.org/reference/settings/. The hooks give an arbiter one more worker, the probe
+worker, which alone serves the management listener, and make its stop a drain.
+"""
+
+import math
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from os import _exit
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from petsage.board import board
+from petsage.config import Config, ConfigError
+from petsage.health.schemas import json_line
+
+PROBE_THREADS = 16
+
+# A thread that reads half a request waits no longer than this for the rest. Behind a proxy that
+# buffers requests the main listener never sees one; a kubelet's timeout is 1 s.
+RECEIVE_SECONDS = 10
+PROBE_RECEIVE_SECONDS = 1
+
+EX_CONFIG = 78  # sysexits.h
+
+try:
+    _config = Config.load()
+except ConfigError as error:
+    print(error, file=sys.stderr)  # noqa: T201
+    sys.exit(EX_CONFIG)
+
+bind = [str(_config.bind), str(_config.management_bind)]
+workers = _config.workers + 1
+threads = _config.threads
+worker_class = "petsage.gunicorn_conf.Worker"
+graceful_timeout = _config.graceful_seconds
+loglevel = _config.log_level
+keepalive = 75  # longer than a proxy's, so that it is the proxy who closes: see deploy/nginx.conf
+control_socket_disable = True  # its default place is the home directory
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+secure_scheme_headers: dict[str, str] = {}  # PETSAGE_PROXIES alone says who is believed
+umask = 0o177  # a unix socket is its owner's alone until `when_ready` opens the main one
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker, with a stop that loses nothing, and JSON errors."""
+
+    probe = False
+    """Whether this is the probe worker."""
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(PROBE_THREADS if self.probe else self.cfg.threads)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """On its way out a worker accepts what waits in its queue, and then closes it.
+
+        What waits in a queue when its last holder closes it is reset; what comes after that is
+        refused, and the proxy goes elsewhere.
+        """
+        if self.alive:
+            super().set_accept_enabled(enabled)
+            return
+        for listener in self.sockets:
+            self._accept_waiting(listener)
+        super().set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+
+    def _accept_waiting(self, listener: Any) -> None:
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        while self.nr_conns < self.worker_connections and poll.poll(0):
+            self.accept(listener)
+
+    def handle_quit(self, sig: int, frame: object) -> NoReturn:
+        """Ends at once. A plain exit would wait for the threads, and so for slow requests."""
+        self.cfg.worker_int(self)
+        _exit(0)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        super().handle_error(req, _JsonErrors(client), addr, exc)
+
+
+class _JsonErrors:
+    """A client's socket that turns gunicorn's error page into JSON with the same status."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, page: bytes) -> None:
+        status_line = page.partition(b"\r\n")[0]
+        _, code, phrase = status_line.decode("latin-1").split(" ", 2)
+        body = json_line({"code": int(code), "status": phrase})
+        headers = (
+            f"Connection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        self._client.sendall(status_line + b"\r\n" + headers.encode("latin-1") + body)
+
+
+def pre_fork(server: Any, worker: Worker) -> None:
+    """The worker about to be forked becomes the probe worker if there is none."""
+    worker.probe = not any(other.probe for other in server.WORKERS.values())
+    if worker.probe:
+        worker.age = math.inf  # the arbiter retires the one with the lowest age
+
+
+def post_fork(server: Any, worker: Worker) -> None:
+    """Each worker keeps one listener. To close the other one here does not unlink its path."""
+    main, management = server.LISTENERS
+    kept, other = (management, main) if worker.probe else (main, management)
+    other.close()
+    worker.sockets = [kept]
+    seconds = PROBE_RECEIVE_SECONDS if worker.probe else RECEIVE_SECONDS
+    # Accepted sockets inherit it, and it outlives gunicorn's setblocking(): socket(7).
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
+
+
+def post_worker_init(worker: Worker) -> None:
+    """The probe worker serves the management application in place of the one that was loaded."""
+    if worker.probe:
+        from petsage import create_management_app
+
+        worker.wsgi = create_management_app(_config, worker.wsgi)
+
+
+def pre_request(worker: Worker, req: Any) -> None:
+    """While the instance drains, each answer is its connection's last."""
+    if board.draining:
+        req.force_close()
+
+
+def post_request(worker: Worker, req: Any, environ: Any, resp: Any) -> None:
+    """The evidence that the workers finish requests."""
+    if not worker.probe:
+        board.finished_at = time.monotonic()
+
+
+def on_reload(server: Any) -> None:
+    """SIGHUP retires the old workers, by age: the old probe worker must be among them."""
+    for worker in server.WORKERS.values():
+        if worker.probe:
+            worker.probe, worker.age = False, 0
+
+
+def when_ready(server: Any) -> None:
+    """Opens the main unix socket to the proxy, and makes the first SIGTERM a drain."""
+    if _config.bind.path:
+        Path(_config.bind.path).chmod(0o666)
+    Drain(server, _config.drain_seconds).install()
+
+
+class Drain:
+    """Between the first SIGTERM and the real stop an instance serves, but asks for no more work.
+
+    The arbiter looks up `handle_NAME` on itself for each signal, so its own can be stood in for.
+    """
+
+    def __init__(self, server: Any, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+        self._stop: Callable[[], None] = server.handle_term
+        self._quit: Callable[[], None] = server.handle_int
+        self._fewer_workers: Callable[[], None] = server.handle_ttou
+
+    def install(self) -> None:
+        """Stands in for the arbiter's handlers."""
+        server = self._server
+        server.handle_term = self.begin
+        server.handle_alrm = self._stop
+        server.handle_int = server.handle_quit = self.quit
+        server.handle_ttou = self.fewer_workers
+
+    def begin(self) -> None:
+        """SIGTERM: the second one ends the drain. Beside a USR2 child there is nothing to drain:
+        it has the same listeners."""
+        if board.draining or not self._seconds or self._server.reexec_pid:
+            self._stop()
+        board.draining = True
+        self._server.log.info("Draining for %g s", self._seconds)
+        signal.signal(signal.SIGALRM, self._server.signal)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def quit(self) -> None:
+        """SIGINT and SIGQUIT: within a second, a worker that cannot hear is killed."""
+        self._server.cfg.set("graceful_timeout", 1)
+        self._quit()
+
+    def fewer_workers(self) -> None:
+        """SIGTTOU: one application worker and the probe worker stay."""
+        if self._server.num_workers > 2:
+            self._fewer_workers()

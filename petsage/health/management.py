@@ -1,0 +1,114 @@
+"""The management blueprint: what the operator's side of an instance answers."""
+
+import time
+
+from flask import Blueprint, Flask, Response, abort, request
+from werkzeug.exceptions import HTTPException
+
+from petsage.errors import error_response
+from petsage.health.checks import Result, Status
+from petsage.health.monitor import Report
+from petsage.health.schemas import health_body
+from petsage.health.service import Health, http_status
+from petsage.health.views import current_health, mark
+
+HEALTH_JSON = "application/health+json"
+"""The media type of draft-inadarei-api-health-check-06."""
+
+_OFFERS = ("text/plain", HEALTH_JSON, "application/json")
+
+# A kubelet keeps 10 KiB of a body (k8s.io/kubernetes/pkg/probe/http: maxRespBodyLength).
+_BODY_BYTES = 10 * 1024 - 256
+
+_INDEX = """\
+PetSage, the operator's side of an instance.
+
+/livez     restart it if this fails
+/readyz    send it traffic while this holds
+/startupz  whether it has started
+           each also as /readyz/NAME for one check,
+           with ?verbose, ?exclude=NAME, and Accept: application/health+json
+"""
+
+management = Blueprint("management", __name__)
+management.after_request(mark)
+
+
+def create_app(health: Health) -> Flask:
+    """The application of the management listener, which tells this health in detail."""
+    app = Flask("petsage", static_folder=None)
+    app.extensions["petsage"] = health
+    app.register_error_handler(HTTPException, error_response)
+    app.register_blueprint(management)
+    return app
+
+
+@management.get("/")
+def index() -> Response:
+    """What is here."""
+    return Response(_INDEX, mimetype="text/plain")
+
+
+@management.get("/livez")
+@management.get("/livez/<name>")
+def live(name: str | None = None) -> Response:
+    """Restart me if this fails."""
+    return _answer("live", name)
+
+
+@management.get("/readyz")
+@management.get("/readyz/<name>")
+def ready(name: str | None = None) -> Response:
+    """Send traffic while this holds."""
+    return _answer("ready", name)
+
+
+@management.get("/startupz")
+@management.get("/startupz/<name>")
+def startup(name: str | None = None) -> Response:
+    """Whether it has started."""
+    return _answer("startup", name)
+
+
+def _answer(probe: str, name: str | None) -> Response:
+    health = current_health()
+    report = health.report(probe, _names(health.monitor.names(probe), name))
+    media_type = request.accept_mimetypes.best_match(_OFFERS, default="text/plain")
+    if media_type == "text/plain":
+        body = _text(report, "verbose" in request.args).encode()
+    else:
+        body = health_body(report, health.config, time.time())
+    response = Response(body, http_status(report.status), mimetype=media_type)
+    response.vary.add("Accept")
+    return response
+
+
+def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
+    """Which checks are asked for, None for all. An unknown name is a 404, never a quiet pass."""
+    excluded = request.args.getlist("exclude")
+    for asked in (name, *excluded):
+        if asked is not None and asked not in known:
+            abort(404, f"This probe has no such check; it has: {', '.join(known) or 'none'}.")
+    if name is not None:
+        return [name]
+    return [one for one in known if one not in excluded] if excluded else None
+
+
+def _text(report: Report, verbose: bool) -> str:
+    shown = [r for r in report.results if verbose or r.status is Status.FAIL]
+    last = "failed\n" if report.status is Status.FAIL else "ok\n"
+    lines = "".join(map(_line, shown))
+    if not verbose and len(lines.encode()) > _BODY_BYTES:
+        lines = lines.encode()[:_BODY_BYTES].decode(errors="ignore").rpartition("\n")[0]
+        lines += f"\n{len(shown) - lines.count(chr(10)) - 1} more\n"
+    return lines + last
+
+
+def _line(result: Result) -> str:
+    match result.status:
+        case Status.PASS:
+            return f"[+]{result.name} ok\n"
+        case Status.WARN:
+            return f"[!]{result.name} warn: {result.reason}\n"
+        case Status.FAIL:
+            return f"[-]{result.name} failed: {result.reason}\n"

@@ -1,0 +1,348 @@
+"""The monitor: owns the checks and their latest results, and makes reports."""
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from petsage.health.checks import PROBES, Check, CheckFailed, Result, Status, worst
+
+log = logging.getLogger("petsage.monitor")
+
+
+class Clock(Protocol):
+    """What the monitor knows of time."""
+
+    def now(self) -> float:
+        """Seconds since some moment; never set back by anyone."""
+        ...
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Waits for the event, `seconds` at most; says whether it came."""
+        ...
+
+
+class SystemClock:
+    """The system's monotonic clock, which every process of the machine shares."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How old a result may be, and how long a report may take, for one probe. In seconds."""
+
+    deadline: float
+    fresh_at_most: float = float("inf")
+    stale_at_most: float = float("inf")
+
+
+# A kubelet gives up after 1 s by default; a person or a pipeline waits, and wants it from now.
+_PROBE = Limits(deadline=0.8)
+LIMITS = {
+    "live": _PROBE,
+    "ready": _PROBE,
+    "startup": _PROBE,
+    "smoke": Limits(deadline=5, fresh_at_most=1, stale_at_most=5),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Something that this process knows without asking: told at once, never stale."""
+
+    name: str
+    verdicts: Mapping[str, Callable[[], str]]
+    """For each probe that it speaks in: returns what is unwell, or nothing. It never waits."""
+
+    def result(self, probe: str, now: float) -> Result:
+        reason = self.verdicts[probe]()
+        return Result(self.name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The results of the checks that one probe asks for."""
+
+    probe: str
+    results: tuple[Result, ...]
+    at: float
+    """When it was made, in the clock's seconds."""
+
+    @property
+    def status(self) -> Status:
+        """The worst status of the results."""
+        return worst(result.status for result in self.results)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the checks that fail."""
+        return tuple(r.name for r in self.results if r.status is Status.FAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A check's status became another."""
+
+    name: str
+    was: Status | None
+    """None if it is the first result."""
+    result: Result
+    held_seconds: float
+    """How long the status before had held."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run of a check that has not returned."""
+
+    started: float
+    timeout: float
+    done: threading.Event
+    overdue: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """What the monitor knows of one check."""
+
+    check: Check
+    result: Result | None = None
+    since: float = 0
+    run: _Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A check with the limits of the probe that asks for it."""
+
+    slot: _Slot
+    fresh: float
+    stale: float
+    deadline: float
+
+    @classmethod
+    def of(cls, slot: _Slot, limits: Limits) -> "_Ask":
+        fresh = min(slot.check.fresh_seconds, limits.fresh_at_most)
+        stale = min(slot.check.stale_seconds, limits.stale_at_most)
+        return cls(slot, fresh, stale, limits.deadline)
+
+    # An age may be a hair below zero, since `now` was read before another thread's result came.
+    # Far below zero the clock has jumped, and the result is as worthless as an old one.
+
+    def is_fresh(self, now: float) -> bool:
+        result = self.slot.result
+        return result is not None and abs(now - result.at) < self.fresh
+
+    def is_usable(self, now: float) -> bool:
+        result, run = self.slot.result, self.slot.run
+        if result is None:
+            return False
+        return abs(now - result.at) <= self.stale or (run is not None and run.overdue)
+
+    def result(self, _probe: str, now: float) -> Result:
+        check, result = self.slot.check, self.slot.result
+        if result is not None and self.is_usable(now):
+            return result
+        reason = f"no result within {self.deadline:g} s"
+        return Result(check.name, _status(check, reason), reason, now, self.deadline)
+
+
+class Monitor:
+    """Runs checks when somebody asks, and never more of them than the answer needs.
+
+    A result is used while it is fresh; while it is stale it is used and refreshed beside; past
+    that a report waits for a new one, up to the probe's deadline. There is one run of a check at
+    a time, in a daemon thread: a check that hangs costs that thread, and nothing else.
+
+    Raises `ValueError` if a name is used twice.
+    """
+
+    def __init__(
+        self,
+        checks: Iterable[Check] = (),
+        evidence: Iterable[Evidence] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.checks = tuple(checks)
+        self.clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._changes: list[Change] = []
+        evidence = tuple(evidence)
+        _refuse_twice([*(one.name for one in evidence), *(check.name for check in self.checks)])
+        slots = [_Slot(check) for check in self.checks]
+        self._members = {probe: _members(probe, evidence, slots) for probe in PROBES}
+        self._slots = tuple(slots)
+        _after_fork(weakref.WeakMethod(self._forget_runs))
+
+    def names(self, probe: str) -> tuple[str, ...]:
+        """The names that `probe` asks for. Raises `KeyError` if there is no such probe."""
+        return tuple(self._members[probe])
+
+    def report(self, probe: str, names: Collection[str] | None = None) -> Report:
+        """What `probe` should be told now, within its deadline.
+
+        `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
+        """
+        members = self._members[probe]
+        chosen = list(members.values()) if names is None else [members[name] for name in names]
+        asks = [one for one in chosen if isinstance(one, _Ask)]
+        now = self.clock.now()
+        if not all(ask.is_fresh(now) for ask in asks):
+            now = self._refresh(asks, now, LIMITS[probe].deadline)
+        return Report(probe, tuple(one.result(probe, now) for one in chosen), now)
+
+    def _refresh(self, asks: list[_Ask], now: float, deadline: float) -> float:
+        """Starts the runs that are due and waits for those whose results are needed."""
+        with self._told():
+            awaited = [run for ask in asks if (run := self._due(ask, now))]
+        for run in awaited:
+            seconds = min(now + deadline, run.started + run.timeout) - self.clock.now()
+            self.clock.wait(run.done, max(0.0, seconds))
+        now = self.clock.now()
+        with self._told():
+            for ask in asks:
+                self._expire(ask.slot, now)
+        return now
+
+    def _due(self, ask: _Ask, now: float) -> _Run | None:
+        """Begins a run if one is due; returns the run that the report must wait for, if any."""
+        slot = ask.slot
+        self._expire(slot, now)
+        if ask.is_fresh(now):
+            return None
+        run = slot.run or self._begin(slot, now)
+        if run is None or run.overdue or ask.is_usable(now):
+            return None
+        return run
+
+    def _begin(self, slot: _Slot, now: float) -> _Run | None:
+        run = _Run(now, slot.check.timeout_seconds, threading.Event())
+        name = f"check {slot.check.name}"
+        thread = threading.Thread(target=self._work, args=(slot, run), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._record(slot, now, 0.0, "no thread could be started")
+            return None
+        slot.run = run
+        return run
+
+    def _work(self, slot: _Slot, run: _Run) -> None:
+        reason = _outcome(slot.check.run)
+        now = self.clock.now()
+        with self._told():
+            self._expire(slot, now)
+            if not run.overdue:
+                self._record(slot, now, now - run.started, reason)
+            if slot.run is run:
+                slot.run = None
+        run.done.set()
+
+    def _expire(self, slot: _Slot, now: float) -> None:
+        """Gives up the slot's run if it has taken too long."""
+        run = slot.run
+        if run and not run.overdue and abs(now - run.started) >= run.timeout:
+            run.overdue = True
+            self._record(slot, now, run.timeout, f"timed out after {run.timeout:g} s")
+
+    def _record(self, slot: _Slot, now: float, duration: float, reason: str) -> None:
+        check, before = slot.check, slot.result
+        status = _status(check, reason)
+        slot.result = Result(check.name, status, reason, now, duration)
+        if before is None or before.status is not status:
+            held, slot.since = now - slot.since, now
+            was = before.status if before else None
+            self._changes.append(Change(check.name, was, slot.result, held))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Holds the lock, then tells the changes: a log that blocks must not hold the lock."""
+        with self._lock:
+            yield
+            changes, self._changes = self._changes, []
+        for change in changes:
+            _tell(change)
+
+    def _forget_runs(self) -> None:
+        """No thread but the one that forked lives on in the child: fork(2)."""
+        self._lock = threading.Lock()
+        for slot in self._slots:
+            slot.run = None
+
+
+def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    def call() -> None:
+        if bound := method():
+            bound()
+
+    os.register_at_fork(after_in_child=call)
+
+
+def _members(
+    probe: str, evidence: Iterable[Evidence], slots: Iterable[_Slot]
+) -> dict[str, _Ask | Evidence]:
+    members: dict[str, _Ask | Evidence] = {e.name: e for e in evidence if probe in e.verdicts}
+    for slot in slots:
+        if probe in slot.check.probes:
+            members[slot.check.name] = _Ask.of(slot, LIMITS[probe])
+    return members
+
+
+def _refuse_twice(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"check {name!r} is declared twice")
+
+
+def _status(check: Check, reason: str) -> Status:
+    if not reason:
+        return Status.PASS
+    return Status.FAIL if check.critical else Status.WARN
+
+
+def _outcome(run: Callable[[], object]) -> str:
+    """Runs a check; returns why it is unwell, or nothing."""
+    try:
+        run()
+    except CheckFailed as failure:
+        return _one_line(str(failure)) or "failed"
+    # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
+    except BaseException as error:
+        return f"raised {type(error).__name__}{_where(error.__traceback__)}"
+    return ""
+
+
+def _one_line(text: str) -> str:
+    """Reasons stand in lines of text and are read by a kubelet, which keeps 10 KiB of them all."""
+    words = " ".join(text.split())
+    printable = "".join(c if c.isprintable() else "?" for c in words)
+    return printable if len(printable) <= 200 else printable[:199] + "…"
+
+
+def _where(trace: TracebackType | None) -> str:
+    """The module and line that raised: its message is not told, since it may hold a secret."""
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" ({trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno})"
+
+
+def _tell(change: Change) -> None:
+    result = change.result
+    if change.was is None and result.status is Status.PASS:
+        return
+    level = logging.INFO if result.status is Status.PASS else logging.WARNING
+    was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
+    log.log(level, "check %s: %s (was %s) %s", result.name, result.status, was, result.reason)

@@ -1,0 +1,105 @@
+"""What goes over the wire, and how it looks there."""
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from petsage.config import Config
+from petsage.health.checks import Result
+from petsage.health.monitor import Report
+from petsage.health.service import FAILURE, FEATURE, SUCCESS, SmokeTest
+
+
+class SmokeTestSchema(Schema):
+    """The smoke test's answer when all is well. Loading is as strict as the contract."""
+
+    status = fields.String(required=True, validate=validate.Equal(SUCCESS.status))
+    message = fields.String(required=True, validate=validate.Equal(SUCCESS.message))
+    feature = fields.String(required=True, validate=validate.Equal(FEATURE))
+
+
+class SmokeTestFailureSchema(Schema):
+    """The smoke test's answer when a critical smoke check fails."""
+
+    status = fields.String(required=True, validate=validate.Equal(FAILURE.status))
+    message = fields.String(required=True, validate=validate.Equal(FAILURE.message))
+    feature = fields.String(required=True, validate=validate.Equal(FEATURE))
+    failed = fields.List(
+        fields.String(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "The names of the failing checks."},
+    )
+
+
+@lru_cache(maxsize=32)
+def smoke_test_body(result: SmokeTest) -> bytes:
+    """The body of the smoke test's answer: compact JSON, keys in the schema's order, a newline.
+
+    Equal results have equal bodies, so each is serialized once.
+    """
+    schema = SmokeTestFailureSchema() if result.failed else SmokeTestSchema()
+    return json_line(schema.dump(result))
+
+
+def json_line(data: Any) -> bytes:
+    """Compact JSON in UTF-8, keys in the order given, with a newline at the end."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class _ObservationSchema(Schema):
+    """One check's result, as draft-inadarei-api-health-check-06 has it in section 4."""
+
+    status = fields.String()
+    time = fields.AwareDateTime(default_timezone=UTC)
+    observed_value = fields.Float(data_key="observedValue")
+    observed_unit = fields.String(data_key="observedUnit")
+    output = fields.String()
+
+
+class ReportSchema(Schema):
+    """A report in the fields of draft-inadarei-api-health-check-06, section 3."""
+
+    status = fields.String()
+    version = fields.String()
+    release_id = fields.String(data_key="releaseId")
+    service_id = fields.String(data_key="serviceId")
+    checks = fields.Dict(fields.String(), fields.List(fields.Nested(_ObservationSchema)))
+
+
+def health_body(report: Report, config: Config, wall_clock: float) -> bytes:
+    """A report as health+json. `wall_clock` is the time of day now, in seconds since 1970."""
+    began = wall_clock - report.at
+    return json_line(
+        ReportSchema().dump(
+            {
+                "status": report.status.value,
+                "version": "1",
+                "release_id": config.release,
+                "service_id": config.instance,
+                "checks": {
+                    f"{r.name}:responseTime": [_observation(r, began)] for r in report.results
+                },
+            }
+        )
+    )
+
+
+def _observation(result: Result, began: float) -> dict[str, Any]:
+    # Section 4.9: "output" is left out when the status is pass.
+    output = {"output": result.reason} if result.reason else {}
+    return {
+        "status": result.status.value,
+        "time": datetime.fromtimestamp(began + result.at, UTC),
+        "observed_value": round(result.duration_seconds * 1000, 3),
+        "observed_unit": "ms",
+        **output,
+    }
+
+
+def contract_holds() -> None:
+    """The smoke test's own smoke check: raises if the success body breaks its schema."""
+    SmokeTestSchema().loads(smoke_test_body(SUCCESS))

@@ -1,0 +1,71 @@
+"""What each probe means, and the smoke test."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from petsage.board import Board
+from petsage.config import Config
+from petsage.health.checks import Status
+from petsage.health.monitor import Evidence, Monitor, Report
+
+FEATURE = "smoke_test"
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """What the smoke test answers."""
+
+    status: str
+    message: str
+    feature: str
+    failed: tuple[str, ...] = ()
+    """The names of the failing checks; empty when all is well."""
+
+
+SUCCESS = SmokeTest("ok", "PetSage Smoke Test: Success!", FEATURE)
+FAILURE = SmokeTest("error", "PetSage Smoke Test: Failed!", FEATURE)
+
+
+def http_status(status: Status) -> HTTPStatus:
+    """The one place where a status becomes an HTTP status."""
+    return HTTPStatus.SERVICE_UNAVAILABLE if status is Status.FAIL else HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What an application knows of its own health: it stands at `app.extensions["petsage"]`."""
+
+    monitor: Monitor
+    board: Board
+    config: Config
+
+    def report(self, probe: str, names: Collection[str] | None = None) -> Report:
+        """What `probe` should be told now; `names` limits it to these of its names.
+
+        Once every startup check has held in one report, the startup probe passes for good: a
+        kubelet asks for readiness from then on. Raises `KeyError` for an unknown probe or name.
+        """
+        if probe != "startup" or names is not None:
+            return self.monitor.report(probe, names)
+        if self.board.started:
+            return Report(probe, (), self.monitor.clock.now())
+        report = self.monitor.report(probe)
+        if report.status is not Status.FAIL:
+            self.board.started = True
+        return report
+
+
+def run_smoke_test(health: Health) -> SmokeTest:
+    """Runs the smoke checks: those of every feature, and of the dependencies that ask for it."""
+    failed = health.report("smoke").failed
+    return replace(FAILURE, failed=failed) if failed else SUCCESS
+
+
+def drain(board: Board) -> Evidence:
+    """Readiness ends when the instance is about to stop."""
+
+    def verdict() -> str:
+        return "the instance is stopping" if board.draining else ""
+
+    return Evidence("drain", {"ready": verdict})

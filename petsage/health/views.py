@@ -1,0 +1,84 @@
+"""The health blueprints of the main listener: the smoke test, and probes without details."""
+
+from dataclasses import replace
+from typing import cast
+
+from flask import Blueprint, Response, current_app
+from flask_smorest import Blueprint as DocumentedBlueprint
+
+from petsage.health.checks import Status
+from petsage.health.schemas import SmokeTestFailureSchema, SmokeTestSchema, smoke_test_body
+from petsage.health.service import FAILURE, SUCCESS, Health, http_status, run_smoke_test
+
+v1 = DocumentedBlueprint(
+    "Health & Status",
+    __name__,
+    url_prefix="/api/v1",
+    description="Whether the service, and what it depends on, really works.",
+)
+probes = Blueprint("probes", __name__)
+
+
+def current_health() -> Health:
+    """The health of the application that answers this request."""
+    return cast(Health, current_app.extensions["petsage"])
+
+
+@v1.after_request
+@probes.after_request
+def mark(response: Response) -> Response:
+    """Says who answers, and that the answer holds for this moment only (RFC 9111, 5.2.2.5)."""
+    config = current_health().config
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["PetSage-Release"] = config.release
+    response.headers["PetSage-Instance"] = config.instance
+    return response
+
+
+@v1.route("/smoke-test")
+@v1.response(
+    200,
+    SmokeTestSchema,
+    description="Every critical smoke check holds.",
+    example=SmokeTestSchema().dump(SUCCESS),
+)
+@v1.alt_response(
+    503,
+    schema=SmokeTestFailureSchema,
+    description="A critical smoke check fails; `failed` names each one that does.",
+    example=SmokeTestFailureSchema().dump(replace(FAILURE, failed=("database",))),
+)
+def smoke_test() -> Response:
+    """Perform a System Smoke Test
+
+    Validates a deployment end to end: runs the smoke check of every feature and of every
+    dependency that asks for it, and answers once all of them have.
+    """
+    result = run_smoke_test(current_health())
+    status = http_status(Status.FAIL if result.failed else Status.PASS)
+    return Response(smoke_test_body(result), status, mimetype="application/json")
+
+
+@probes.get("/livez")
+def live() -> Response:
+    """Whether this worker can answer at all."""
+    return _bare_answer("live")
+
+
+@probes.get("/readyz")
+def ready() -> Response:
+    """Whether this worker wants traffic."""
+    return _bare_answer("ready")
+
+
+@probes.get("/startupz")
+def startup() -> Response:
+    """Whether this worker has started."""
+    return _bare_answer("startup")
+
+
+def _bare_answer(probe: str) -> Response:
+    """This side is public, so it tells no details: those are on the management listener."""
+    status = current_health().report(probe).status
+    body = b"failed\n" if status is Status.FAIL else b"ok\n"
+    return Response(body, http_status(status), mimetype="text/plain")

@@ -1,0 +1,110 @@
+"""Serving: what gunicorn would not refuse is refused here, then gunicorn takes over the process."""
+
+import errno
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from petsage.config import Address, Config
+
+OWN_APPLICATION = "petsage:create_app()"
+
+
+class ServeError(Exception):
+    """It cannot be served; the message says why, in one line."""
+
+
+def serve(config: Config, application: str | None = None) -> NoReturn:
+    """Becomes gunicorn, serving PetSage, or the WSGI application named `package.module:app`.
+
+    Raises `ServeError` if an address is taken or cannot be used, or if there is no such module.
+    """
+    if application:
+        _find(application)
+    try_addresses(config.bind, config.management_bind)
+    script = _gunicorn()
+    arguments = [script, "--config", "python:petsage.gunicorn_conf"]
+    arguments += [application] if application else ["--preload", OWN_APPLICATION]
+    os.execv(script, arguments)  # noqa: S606
+
+
+def _gunicorn() -> str:
+    """gunicorn's script: with `python -m gunicorn` SIGUSR2 would not find its way back."""
+    beside = os.pathsep.join(str(Path(p).parent) for p in (sys.argv[0], sys.executable))
+    script = shutil.which("gunicorn", path=beside) or shutil.which("gunicorn")
+    if script is None:
+        raise ServeError("there is no gunicorn script: install PetSage again")
+    return script
+
+
+def _find(application: str) -> None:
+    name, colon, attribute = application.partition(":")
+    if not (re.fullmatch(r"\w+(\.\w+)*", name) and colon and attribute):
+        raise ServeError(f"{application!r} is not of the form package.module:app")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as gunicorn does
+    try:
+        found = importlib.util.find_spec(name)
+    except ImportError as error:
+        raise ServeError(f"{application!r}: {error}") from error
+    if found is None:
+        raise ServeError(f"{application!r}: there is no module {name!r} here")
+
+
+def try_addresses(*addresses: Address) -> None:
+    """Binds all of them at once for a moment. Raises `ServeError` naming the first that fails.
+
+    gunicorn alone would take a unix path over from a live listener without a word, and try a taken
+    port again for 5 s.
+    """
+    if len(set(addresses)) < len(addresses):
+        raise ServeError(f"cannot listen on {addresses[0]} twice: each listener needs its own")
+    with ExitStack() as held:
+        for address in addresses:
+            try:
+                held.enter_context(_listening(address))
+            except OSError as error:
+                raise ServeError(f"cannot listen on {address}: {_why(error)}") from error
+
+
+def _listening(address: Address) -> socket.socket:
+    if address.path:
+        return _free_path(Path(address.path))
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        # As gunicorn does it. Only listening tells: two that are merely bound do not collide.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _free_path(path: Path) -> socket.socket:
+    """Raises `OSError` unless gunicorn can make a socket there; returns one that does nothing."""
+    if not path.parent.is_dir():
+        raise OSError(errno.ENOENT, f"there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, f"the folder {path.parent} is not writable")
+    probe = socket.socket(socket.AF_UNIX)
+    if path.exists():
+        if not path.is_socket():
+            raise OSError(errno.EEXIST, "what is there is not a socket")
+        if probe.connect_ex(str(path)) == 0:
+            raise OSError(errno.EADDRINUSE, "in use")
+    return probe
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another process listens there"
+    return error.strerror or str(error)

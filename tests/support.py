@@ -1,0 +1,131 @@
+"""What tests of several rooms need: tools, ports, waiting, and a served PetSage."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+PETSAGE = str(Path(sys.executable).with_name("petsage"))
+ROOT = Path(__file__).parent.parent
+
+
+def tool(name: str, *places: str) -> str:
+    """The path of a program. Where it is missing the test skips, but with `CI=true` it fails."""
+    path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(["/usr/sbin", *places]))
+    if path is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Calls `condition` until it returns something true, which it returns; fails after `seconds`.
+
+    An `OSError` or a urllib3 error counts as not yet.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if outcome := condition():
+                return outcome
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            outcome = error
+        assert time.monotonic() < deadline, f"after {seconds} s it is still {outcome!r}"
+        time.sleep(0.02)
+
+
+def get(url: str, **options: object) -> urllib3.BaseHTTPResponse:
+    """One GET, no retries, no redirects, a new connection, 10 s at most."""
+    with urllib3.PoolManager(retries=False) as pool:
+        return pool.request("GET", url, redirect=False, **{"timeout": 10, **options})
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `petsage serve`."""
+
+    process: subprocess.Popen[str]
+    main: str
+    """The main listener's base URL."""
+    management: str
+    """The management listener's base URL."""
+    log: Path
+
+    def workers(self) -> list[int]:
+        """The process ids of all its workers, the probe worker included."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+
+@contextmanager
+def served(
+    folder: Path, *arguments: str, cwd: Path | None = None, **variables: object
+) -> Iterator[Served]:
+    """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
+
+    `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
+    a file in `folder`.
+    """
+    main, management = free_port(), free_port()
+    settings = {
+        "bind": f"127.0.0.1:{main}",
+        "management_bind": f"127.0.0.1:{management}",
+        "workers": 2,
+        "drain_seconds": 0,
+        **variables,
+    }
+    environment = environment_of(settings)
+    log = folder / f"serve-{main}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [PETSAGE, "serve", *arguments],
+            env=environment,
+            cwd=cwd,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    served = Served(process, f"http://127.0.0.1:{main}", f"http://127.0.0.1:{management}", log)
+    try:
+        wait_until(lambda: _answers(served))
+        yield served
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """This process's environment, but with these PETSAGE_ variables and no others."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PETSAGE_")}
+    return clean | {f"PETSAGE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def _answers(served: Served) -> bool:
+    assert served.process.poll() is None, served.log.read_text()
+    return get(f"{served.management}/startupz").status == 200
