@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
 
 # The two factories import what they need when they are called: the command line, which knows

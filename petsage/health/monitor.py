@@ -173,6 +173,7 @@ class Monitor:
         checks: Iterable[Check] = (),
         evidence: Iterable[Evidence] = (),
         clock: Clock | None = None,
+        limits: Mapping[str, Limits] = LIMITS,
     ) -> None:
         self.checks = tuple(checks)
         self.clock = clock or SystemClock()
@@ -181,7 +182,8 @@ class Monitor:
         evidence = tuple(evidence)
         _refuse_twice([*(one.name for one in evidence), *(check.name for check in self.checks)])
         slots = [_Slot(check) for check in self.checks]
-        self._members = {probe: _members(probe, evidence, slots) for probe in PROBES}
+        self._limits = limits
+        self._members = {p: _members(p, limits[p], evidence, slots) for p in PROBES}
         self._slots = tuple(slots)
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
@@ -199,7 +201,7 @@ class Monitor:
         asks = [one for one in chosen if isinstance(one, _Ask)]
         now = self.clock.now()
         if not all(ask.is_fresh(now) for ask in asks):
-            now = self._refresh(asks, now, LIMITS[probe].deadline)
+            now = self._refresh(asks, now, self._limits[probe].deadline)
         return Report(probe, tuple(one.result(probe, now) for one in chosen), now)
 
     def _refresh(self, asks: list[_Ask], now: float, deadline: float) -> float:
@@ -290,12 +292,12 @@ def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
 
 
 def _members(
-    probe: str, evidence: Iterable[Evidence], slots: Iterable[_Slot]
+    probe: str, limits: Limits, evidence: Iterable[Evidence], slots: Iterable[_Slot]
 ) -> dict[str, _Ask | Evidence]:
     members: dict[str, _Ask | Evidence] = {e.name: e for e in evidence if probe in e.verdicts}
     for slot in slots:
         if probe in slot.check.probes:
-            members[slot.check.name] = _Ask.of(slot, LIMITS[probe])
+            members[slot.check.name] = _Ask.of(slot, limits)
     return members
 
 
