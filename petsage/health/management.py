@@ -9,8 +9,8 @@ from petsage.errors import error_response
 from petsage.health.checks import Result, Status
 from petsage.health.monitor import Report
 from petsage.health.schemas import health_body
-from petsage.health.service import Health, http_status
-from petsage.health.views import current_health, mark
+from petsage.health.service import Health
+from petsage.health.views import answer, current_health
 
 HEALTH_JSON = "application/health+json"
 """The media type of draft-inadarei-api-health-check-06."""
@@ -31,7 +31,6 @@ PetSage, the operator's side of an instance.
 """
 
 management = Blueprint("management", __name__)
-management.after_request(mark)
 
 
 def create_app(health: Health) -> Flask:
@@ -78,7 +77,7 @@ def _answer(probe: str, name: str | None) -> Response:
         body = _text(report, "verbose" in request.args).encode()
     else:
         body = health_body(report, health.config, time.time())
-    response = Response(body, http_status(report.status), mimetype=media_type)
+    response = answer(health, body, report.status, media_type)
     response.vary.add("Accept")
     return response
 
@@ -95,13 +94,19 @@ def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
 
 
 def _text(report: Report, verbose: bool) -> str:
-    shown = [r for r in report.results if verbose or r.status is Status.FAIL]
+    lines = [_line(r) for r in report.results if verbose or r.status is Status.FAIL]
     last = "failed\n" if report.status is Status.FAIL else "ok\n"
-    lines = "".join(map(_line, shown))
-    if not verbose and len(lines.encode()) > _BODY_BYTES:
-        lines = lines.encode()[:_BODY_BYTES].decode(errors="ignore").rpartition("\n")[0]
-        lines += f"\n{len(shown) - lines.count(chr(10)) - 1} more\n"
-    return lines + last
+    return "".join([*(lines if verbose else _bounded(lines)), last])
+
+
+def _bounded(lines: list[str]) -> list[str]:
+    """The first of these lines that a kubelet keeps, and how many it does not."""
+    room = _BODY_BYTES
+    for count, line in enumerate(lines):
+        room -= len(line.encode())
+        if room < 0:
+            return [*lines[:count], f"and {len(lines) - count} more\n"]
+    return lines
 
 
 def _line(result: Result) -> str:

@@ -316,12 +316,17 @@ def _status(check: Check, reason: str) -> Status:
 def _outcome(run: Callable[[], object]) -> str:
     """Runs a check; returns why it is unwell, or nothing."""
     try:
-        run()
-    except CheckFailed as failure:
-        return _one_line(str(failure)) or "failed"
+        return _reason(run)
     # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
     except BaseException as error:
         return f"raised {type(error).__name__}{_where(error.__traceback__)}"
+
+
+def _reason(run: Callable[[], object]) -> str:
+    try:
+        run()
+    except CheckFailed as failure:
+        return _one_line(str(failure)) or "failed"
     return ""
 
 
@@ -347,4 +352,5 @@ def _tell(change: Change) -> None:
         return
     level = logging.INFO if result.status is Status.PASS else logging.WARNING
     was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
-    log.log(level, "check %s: %s (was %s) %s", result.name, result.status, was, result.reason)
+    reason = f": {result.reason}" if result.reason else ""
+    log.log(level, "check %s: %s (was %s)%s", result.name, result.status, was, reason)

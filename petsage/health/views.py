@@ -24,15 +24,14 @@ def current_health() -> Health:
     return cast(Health, current_app.extensions["petsage"])
 
 
-@v1.after_request
-@probes.after_request
-def mark(response: Response) -> Response:
-    """Says who answers, and that the answer holds for this moment only (RFC 9111, 5.2.2.5)."""
-    config = current_health().config
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["PetSage-Release"] = config.release
-    response.headers["PetSage-Instance"] = config.instance
-    return response
+def answer(health: Health, body: bytes, status: Status, media_type: str) -> Response:
+    """A health answer: it says who answers, and holds for this moment only (RFC 9111, 5.2.2.5)."""
+    headers = [
+        ("Cache-Control", "no-store"),
+        ("PetSage-Release", health.config.release),
+        ("PetSage-Instance", health.config.instance),
+    ]
+    return Response(body, http_status(status), headers, media_type)
 
 
 @v1.route("/smoke-test")
@@ -54,9 +53,10 @@ def smoke_test() -> Response:
     Validates a deployment end to end: runs the smoke check of every feature and of every
     dependency that asks for it, and answers once all of them have.
     """
-    result = run_smoke_test(current_health())
-    status = http_status(Status.FAIL if result.failed else Status.PASS)
-    return Response(smoke_test_body(result), status, mimetype="application/json")
+    health = current_health()
+    result = run_smoke_test(health)
+    status = Status.FAIL if result.failed else Status.PASS
+    return answer(health, smoke_test_body(result), status, "application/json")
 
 
 @probes.get("/livez")
@@ -79,6 +79,6 @@ def startup() -> Response:
 
 def _bare_answer(probe: str) -> Response:
     """This side is public, so it tells no details: those are on the management listener."""
-    status = current_health().report(probe).status
-    body = b"failed\n" if status is Status.FAIL else b"ok\n"
-    return Response(body, http_status(status), mimetype="text/plain")
+    health = current_health()
+    status = health.report(probe).status
+    return answer(health, b"failed\n" if status is Status.FAIL else b"ok\n", status, "text/plain")

@@ -1,0 +1,404 @@
+"""Promises of the monitor: its reports are true, in time, and cost one run of each check."""
+
+import gc
+import logging
+import os
+import resource
+import threading
+import weakref
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from petsage import CheckFailed, Status
+from petsage.health.monitor import Evidence, Monitor
+from tests.health.fakes import ManualClock, Subject, check
+from tests.support import wait_until
+
+
+def only(report):
+    """The one result of a report."""
+    (result,) = report.results
+    return result
+
+
+def check_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("check ")]
+
+
+def test_nothing_runs_when_nobody_asks():
+    subject = Subject()
+    Monitor([check(run=subject)])
+    assert subject.runs == 0
+
+
+def test_a_check_that_returns_is_well_and_one_that_raises_is_not():
+    clock = ManualClock()
+    monitor = Monitor(
+        [check("good"), check("bad", Subject(CheckFailed("the queue is full")))], clock=clock
+    )
+    report = monitor.report("ready")
+    assert [(r.name, r.status, r.reason) for r in report.results] == [
+        ("good", Status.PASS, ""),
+        ("bad", Status.FAIL, "the queue is full"),
+    ]
+    assert report.status is Status.FAIL
+    assert report.failed == ("bad",)
+
+
+def test_a_check_that_is_not_critical_warns():
+    monitor = Monitor([check(run=Subject(CheckFailed("slow")), critical=False)])
+    report = monitor.report("ready")
+    assert report.status is only(report).status is Status.WARN
+    assert report.failed == ()
+
+
+def test_a_report_cannot_be_changed():
+    report = Monitor([check()]).report("ready")
+    with pytest.raises(FrozenInstanceError):
+        report.results = ()  # type: ignore[misc]
+
+
+def test_a_probe_asks_only_the_checks_that_name_it():
+    smoke, ready = Subject(), Subject()
+    monitor = Monitor([check("a", smoke, probes={"smoke"}), check("b", ready, probes={"ready"})])
+    assert monitor.names("ready") == ("b",)
+    assert only(monitor.report("ready")).name == "b"
+    assert (smoke.runs, ready.runs) == (0, 1)
+
+
+def test_a_report_can_be_limited_to_some_names():
+    a, b = Subject(), Subject()
+    monitor = Monitor([check("a", a), check("b", b)])
+    assert only(monitor.report("ready", ["b"])).name == "b"
+    assert (a.runs, b.runs) == (0, 1)
+
+
+@pytest.mark.parametrize(("probe", "names"), [("alive", None), ("ready", ["nope"])])
+def test_an_unknown_probe_or_name_is_an_error(probe, names):
+    with pytest.raises(KeyError):
+        Monitor([check()]).report(probe, names)
+
+
+def test_the_same_name_twice_is_refused():
+    with pytest.raises(ValueError, match="check 'database' is declared twice"):
+        Monitor([check(), check("cache"), check()])
+
+
+def test_a_fresh_result_is_used_as_it_is():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject, fresh_seconds=5)], clock=clock)
+    first = only(monitor.report("ready"))
+    clock.time += 4.9
+    assert only(monitor.report("ready")) is first
+    assert subject.runs == 1
+
+
+def test_a_stale_result_is_used_while_one_refresh_runs_beside():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject, fresh_seconds=5, timeout_seconds=20)], clock=clock)
+    first = only(monitor.report("ready"))
+    clock.time += 6
+    subject.go.clear()
+    for _ in range(3):
+        assert only(monitor.report("ready")) is first
+    wait_until(lambda: subject.runs == 2)
+    subject.go.set()
+    wait_until(lambda: only(monitor.report("ready")) is not first)
+    assert subject.runs == 2
+
+
+def test_past_its_age_limit_no_result_is_used():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject, stale_seconds=30)], clock=clock)
+    monitor.report("ready")
+    clock.time += 30.1
+    subject.error = CheckFailed("gone")
+    assert only(monitor.report("ready")).reason == "gone"
+
+
+def test_the_smoke_probe_accepts_younger_results_only():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject, fresh_seconds=60, stale_seconds=60)], clock=clock)
+    monitor.report("smoke")
+    clock.time += 0.9
+    monitor.report("smoke")
+    assert subject.runs == 1
+    clock.time += 5
+    subject.error = CheckFailed("gone")
+    assert only(monitor.report("ready")).status is Status.PASS
+    assert only(monitor.report("smoke")).status is Status.FAIL
+
+
+def test_without_a_result_a_report_waits_no_longer_than_its_deadline():
+    clock = ManualClock(patience_seconds=0.05)
+    subject = Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    asked = clock.time
+    result = only(monitor.report("ready"))
+    assert clock.time - asked == pytest.approx(0.8)
+    assert (result.status, result.reason) == (Status.FAIL, "no result within 0.8 s")
+    subject.go.set()
+
+
+def test_however_many_checks_hang_a_report_keeps_its_deadline():
+    clock = ManualClock(patience_seconds=0.01)
+    subjects = [Subject(hung=True) for _ in range(20)]
+    monitor = Monitor([check(f"c{i}", s) for i, s in enumerate(subjects)], clock=clock)
+    asked = clock.time
+    assert len(monitor.report("ready").failed) == 20
+    assert clock.time - asked == pytest.approx(0.8)
+    for subject in subjects:
+        subject.go.set()
+
+
+def test_a_hung_check_costs_one_thread_and_no_probe_waits_for_it_in_an_hour():
+    clock = ManualClock(patience_seconds=0.01)
+    subject = Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    before = len(check_threads())
+    monitor.report("ready")
+    clock.time += 2
+    while clock.time < 1000 + 3600:
+        asked = clock.time
+        result = only(monitor.report("ready"))
+        assert clock.time - asked <= 0.8
+        assert (result.status, result.reason) == (Status.FAIL, "timed out after 2 s")
+        clock.time += 10
+    assert subject.runs == 1
+    assert len(check_threads()) == before + 1
+    subject.go.set()
+
+
+def test_a_run_that_returns_after_its_timeout_frees_its_slot_and_is_dropped():
+    clock = ManualClock(patience_seconds=0.05)
+    subject = Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time += 10
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+    before = len(check_threads())
+    subject.go.set()
+    wait_until(lambda: len(check_threads()) < before)
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+    clock.time += 31
+    clock.patience_seconds = 5
+    assert only(monitor.report("ready")).status is Status.PASS
+    assert subject.runs == 2
+
+
+def test_a_late_return_is_dropped_even_if_nobody_asked_meanwhile():
+    clock = ManualClock(patience_seconds=0.05)
+    subject = Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    before = len(check_threads())
+    clock.time += 20
+    subject.go.set()
+    wait_until(lambda: len(check_threads()) < before)
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+
+
+def test_an_old_pass_does_not_outlive_a_refresh_that_hangs():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time += 6
+    subject.go.clear()
+    assert monitor.report("ready").status is Status.PASS
+    clock.time += 2
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+    subject.go.set()
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), RecursionError(), MemoryError(), GeneratorExit()]
+)
+def test_a_check_can_end_nothing_but_itself(error):
+    result = only(Monitor([check(run=Subject(error))]).report("ready"))
+    assert result.status is Status.FAIL
+    assert result.reason.startswith(f"raised {type(error).__name__} (tests.health.fakes:")
+
+
+def test_a_check_that_recurses_without_end_is_contained():
+    def forever():
+        forever()
+
+    assert only(Monitor([check(run=forever)]).report("ready")).reason.startswith("raised Recursion")
+
+
+def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
+    monitor = Monitor([check(run=Subject(RuntimeError("password=hunter2")))])
+    result = only(monitor.report("ready"))
+    assert result.reason.startswith("raised RuntimeError (tests.health.fakes:")
+    assert "hunter2" not in caplog.text + repr(result)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("two\nlines\x1b[31m", "two lines?[31m"),
+        ("x" * 1000, "x" * 199 + "…"),
+        ("", "failed"),
+    ],
+)
+def test_a_reason_is_one_bounded_printable_line(told, reason):
+    assert only(Monitor([check(run=Subject(CheckFailed(told)))]).report("ready")).reason == reason
+
+
+def test_an_exception_that_cannot_be_told_is_told_by_its_class():
+    class Evil(CheckFailed):
+        def __str__(self):
+            raise RuntimeError
+
+    result = only(Monitor([check(run=Subject(Evil()))]).report("ready"))
+    assert result.reason.startswith("raised RuntimeError (tests.health.test_monitor:")
+
+
+def test_a_clock_that_jumps_ahead_makes_results_old_and_not_wrong():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time += 1e9
+    assert monitor.report("ready").status is Status.PASS
+    assert subject.runs == 2
+
+
+def test_a_clock_that_jumps_back_keeps_no_result_alive():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time -= 900
+    subject.error = CheckFailed("gone")
+    assert only(monitor.report("ready")).reason == "gone"
+    assert subject.runs == 2
+
+
+def test_a_check_that_took_every_descriptor_fails_alone_and_the_report_stays_right():
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+
+    def greedy():
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+
+    monitor = Monitor([check("greedy", greedy), check("modest")])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limit[1]))
+    try:
+        report = monitor.report("ready")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        for descriptor in held:
+            os.close(descriptor)
+    assert report.failed == ("greedy",)
+    assert report.results[0].reason.startswith("raised OSError")
+
+
+def test_threads_do_not_grow_over_ten_thousand_reports():
+    clock = ManualClock()
+    monitor = Monitor([check("a", fresh_seconds=1), check("b", fresh_seconds=2)], clock=clock)
+    before = threading.active_count()
+    for _ in range(10_000):
+        clock.time += 0.5
+        monitor.report("ready")
+    wait_until(lambda: threading.active_count() <= before)
+
+
+def test_sixteen_callers_at_once_start_one_run():
+    subject = Subject(hung=True)
+    monitor = Monitor([check(run=subject)])
+    reports = []
+    callers = [
+        threading.Thread(target=lambda: reports.append(monitor.report("smoke"))) for _ in range(16)
+    ]
+    for caller in callers:
+        caller.start()
+    wait_until(lambda: subject.runs)
+    subject.go.set()
+    for caller in callers:
+        caller.join(10)
+    assert [report.status for report in reports] == [Status.PASS] * 16
+    assert subject.runs == 1
+
+
+def test_after_a_fork_checks_run_in_the_child():
+    subject = Subject(hung=True)
+    clock = ManualClock(patience_seconds=0.05)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")  # leaves a run that no thread of the child will ever finish
+    child = os.fork()
+    if child == 0:
+        subject.go.set()
+        clock.patience_seconds = 5
+        os._exit(0 if monitor.report("ready").status is Status.PASS else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    subject.go.set()
+
+
+def test_a_monitor_that_nobody_holds_is_freed():
+    monitor = Monitor([check()])
+    monitor.report("ready")
+    gone = weakref.ref(monitor)
+    del monitor
+    wait_until(lambda: gc.collect() is not None and gone() is None)
+
+
+def test_the_lock_is_not_held_while_a_change_is_logged(caplog):
+    asked = []
+
+    class Reentrant(logging.Handler):
+        def emit(self, record):
+            asked.append(monitor.report("ready").status)
+
+    monitor = Monitor([check(run=Subject(CheckFailed("down")))])
+    logger = logging.getLogger("petsage.monitor")
+    handler = Reentrant()
+    logger.addHandler(handler)
+    try:
+        monitor.report("ready")
+    finally:
+        logger.removeHandler(handler)
+    assert asked == [Status.FAIL]
+
+
+def test_evidence_is_told_at_once_beside_the_checks():
+    unwell = Evidence("drain", {"ready": lambda: "stopping"})
+    monitor = Monitor([check()], [unwell])
+    assert monitor.names("ready") == ("drain", "database")
+    assert monitor.names("smoke") == ("database",)
+    assert monitor.report("ready").failed == ("drain",)
+
+
+class TestAChangeIsToldOnce:
+    @pytest.fixture
+    def lines(self, caplog):
+        caplog.set_level(logging.INFO, logger="petsage.monitor")
+        return lambda: [record.getMessage() for record in caplog.records]
+
+    def report(self, monitor, clock):
+        clock.time += 31
+        return monitor.report("ready")
+
+    def test_a_first_pass_is_not_news(self, lines):
+        Monitor([check()]).report("ready")
+        assert lines() == []
+
+    def test_a_first_failure_is(self, lines):
+        Monitor([check(run=Subject(CheckFailed("refused")))]).report("ready")
+        assert lines() == ["check database: fail (was not known): refused"]
+
+    def test_from_to_reason_and_how_long_it_held_are_told_and_nothing_while_it_lasts(self, lines):
+        clock, subject = ManualClock(), Subject()
+        monitor = Monitor([check(run=subject)], clock=clock)
+        for _ in range(3):
+            self.report(monitor, clock)
+        subject.error = CheckFailed("refused")
+        for _ in range(3):
+            self.report(monitor, clock)
+        subject.error = None
+        for _ in range(3):
+            self.report(monitor, clock)
+        assert lines() == [
+            "check database: fail (was pass for 93.0 s): refused",
+            "check database: pass (was fail for 93.0 s)",
+        ]

@@ -1,0 +1,190 @@
+"""Promises of the evidence that workers finish requests: busy is not stuck, idle is not stuck."""
+
+import socket
+import threading
+
+import pytest
+
+from petsage.config import Address
+from petsage.health.workers import Workers, ask
+from tests.health.fakes import ManualClock
+from tests.support import free_port, wait_until
+
+
+class MainListener:
+    """What is asked: it answers, refuses, or lets the ask wait."""
+
+    def __init__(self):
+        self.asks = 0
+        self.error = None
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self):
+        self.asks += 1
+        assert self.go.wait(30)
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def listener():
+    listener = MainListener()
+    yield listener
+    listener.go.set()
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def verdict(listener, board, clock):
+    """What a probe is told now."""
+    verdicts = Workers(listener, board, clock, stuck_seconds=120).evidence().verdicts
+    return lambda probe: verdicts[probe]()
+
+
+def settled(verdict, listener, asks):
+    wait_until(lambda: listener.asks == asks)
+    wait_until(lambda: "ask workers" not in [t.name for t in threading.enumerate()])
+
+
+def test_an_ask_that_is_answered_says_nothing_is_stuck(verdict, listener, clock):
+    for asks in range(1, 5):
+        assert verdict("live") == verdict("ready") == ""
+        settled(verdict, listener, asks)
+        clock.time += 200
+
+
+def test_an_idle_hour_is_not_stuck(verdict, listener, clock):
+    assert verdict("live") == ""
+    settled(verdict, listener, 1)
+    clock.time += 3600
+    assert verdict("live") == verdict("ready") == ""
+
+
+def test_without_a_finished_request_readiness_fails_first_and_liveness_later(
+    verdict, listener, clock
+):
+    listener.go.clear()
+    assert verdict("live") == verdict("ready") == ""
+    clock.time += 4.9
+    assert verdict("ready") == ""
+    clock.time += 0.1
+    assert verdict("ready") == "no worker has finished a request for 5 s"
+    assert verdict("live") == ""
+    clock.time += 115
+    assert verdict("live") == "no worker has finished a request for 120 s"
+
+
+def test_busy_is_not_stuck(verdict, listener, clock, board):
+    listener.go.clear()
+    for _ in range(100):
+        assert verdict("live") == verdict("ready") == ""
+        clock.time += 4
+        board.finished_at = clock.time - 1
+    assert listener.asks == 1
+
+
+def test_an_ask_that_timed_out_is_asked_again_and_still_counts_as_waiting(verdict, listener, clock):
+    listener.error = TimeoutError()
+    assert verdict("live") == ""
+    settled(verdict, listener, 1)
+    clock.time += 60
+    assert verdict("live") == ""
+    settled(verdict, listener, 2)
+    clock.time += 60
+    assert verdict("live") == "no worker has finished a request for 120 s"
+
+
+def test_one_thread_that_keeps_an_ask_does_not_make_an_idle_instance_stuck(
+    verdict, listener, clock, board
+):
+    listener.error = TimeoutError()
+    assert verdict("live") == ""
+    settled(verdict, listener, 1)
+    listener.error = None
+    clock.time += 10
+    assert verdict("live") == ""
+    settled(verdict, listener, 2)
+    clock.time += 3600
+    assert verdict("live") == ""
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), ConnectionResetError()])
+def test_an_ask_that_is_refused_does_not_wait(verdict, listener, clock, error):
+    listener.error = error
+    assert verdict("live") == ""
+    settled(verdict, listener, 1)
+    clock.time += 3600
+    assert verdict("live") == ""
+
+
+def test_it_recovers_by_itself(verdict, listener, clock):
+    listener.go.clear()
+    assert verdict("live") == ""
+    clock.time += 500
+    assert verdict("live") != ""
+    listener.go.set()
+    wait_until(lambda: verdict("live") == "")
+
+
+def test_asking_about_the_workers_is_free(verdict, listener, clock):
+    for _ in range(1000):
+        verdict("live")
+        verdict("ready")
+    settled(verdict, listener, 1)
+    assert listener.asks == 1
+
+
+def test_startup_waits_for_the_first_answer(verdict, board):
+    assert verdict("startup") == "no worker has answered yet"
+    board.finished_at = 7.0
+    assert verdict("startup") == ""
+
+
+def test_stuck_seconds_zero_is_never_stuck(listener, board, clock):
+    listener.go.clear()
+    live = Workers(listener, board, clock, stuck_seconds=0).evidence().verdicts["live"]
+    assert live() == ""
+    clock.time += 1e6
+    assert live() == ""
+
+
+def served_once(listener, answer):
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 \r\n\r\n"])
+def test_any_answer_counts_over_tcp_and_over_a_unix_socket(tmp_path, answer):
+    tcp, unix = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
+    unix.bind(str(tmp_path / "main.sock"))
+    unix.listen()
+    for listener, address in (
+        (tcp, Address("0.0.0.0", tcp.getsockname()[1])),
+        (unix, Address(path=str(tmp_path / "main.sock"))),
+    ):
+        with listener:
+            thread = served_once(listener, answer)
+            ask(address)
+            thread.join(10)
+
+
+def test_no_answer_is_an_error(tmp_path):
+    with pytest.raises(ConnectionRefusedError):
+        ask(Address("127.0.0.1", free_port()))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = served_once(listener, b"")
+        with pytest.raises(ConnectionResetError):
+            ask(Address("127.0.0.1", listener.getsockname()[1]))
+        thread.join(10)
