@@ -36,12 +36,13 @@ def init_app(
     # Imported here: the configuration knows checks, and needs no Flask for that.
     from petsage.board import board as own_board
     from petsage.config import Config
-    from petsage.health import service, views
+    from petsage.health import schemas, service, views
     from petsage.health.monitor import Monitor
 
     config = config or Config.load()
     board = board or own_board
-    monitor = Monitor([*checks, *config.checks], [service.drain(board)])
+    own = Check(service.FEATURE, schemas.contract_holds, frozenset({"smoke"}))
+    monitor = Monitor([own, *checks, *config.checks], [service.drain(board)])
     health = service.Health(monitor, board, config)
     app.extensions["petsage"] = health
     (api or app).register_blueprint(views.v1)

@@ -1,0 +1,139 @@
+"""Promises of the application factory: what is where, and every error in JSON."""
+
+import subprocess
+import sys
+
+import pytest
+from flask import request
+
+from petsage import MAX_BODY_BYTES, create_app, create_management_app, health
+from petsage.config import Config
+from petsage.health.checks import Check
+from tests.health.fakes import Subject, check
+
+
+@pytest.fixture
+def app(config):
+    return create_app(config)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def test_the_application_in_wsgi_py_answers():
+    from wsgi import app
+
+    assert app.test_client().get("/api/v1/smoke-test").status_code == 200
+
+
+def test_the_smoke_test_has_a_smoke_check_of_its_own(app):
+    assert "smoke_test" in app.extensions["petsage"].monitor.names("smoke")
+
+
+def test_two_applications_share_nothing(config):
+    one, other = create_app(config), create_app(Config(release="r2"))
+    one.test_client().get("/api/v1/smoke-test")
+    assert one.extensions["petsage"].monitor is not other.extensions["petsage"].monitor
+    assert other.test_client().get("/livez").headers["PetSage-Release"] == "r2"
+
+
+def test_importing_petsage_imports_no_web_framework():
+    code = "import sys, petsage.cli; sys.exit('flask' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/api/v1/nope", "/api/v1/smoke-test/", "/status"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_an_unknown_path_is_a_404_in_json_whatever_is_accepted(client, path, accept):
+    response = client.get(path, headers={"Accept": accept})
+    assert response.status_code == 404
+    assert response.mimetype == "application/json"
+    assert response.data == b'{"code":404,"status":"Not Found"}\n'
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_a_wrong_method_is_a_405_in_json_with_allow(client):
+    response = client.delete("/api/v1/smoke-test")
+    assert response.status_code == 405
+    assert response.data == b'{"code":405,"status":"Method Not Allowed"}\n'
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_an_unhandled_error_is_a_500_in_json_without_a_trace(app):
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError("postgresql://app:hunter2@db/pets")
+
+    response = app.test_client().get("/broken")
+    assert response.status_code == 500
+    assert response.data == b'{"code":500,"status":"Internal Server Error"}\n'
+
+
+def test_a_body_that_is_too_long_is_a_413_in_json(app):
+    @app.post("/upload")
+    def upload():
+        return request.get_data()
+
+    client = app.test_client()
+    assert client.post("/upload", data=b"x" * MAX_BODY_BYTES).status_code == 200
+    response = client.post("/upload", data=b"x" * (MAX_BODY_BYTES + 1))
+    assert response.status_code == 413
+    assert response.json["code"] == 413
+
+
+@pytest.mark.parametrize(("proxies", "seen"), [(0, "127.0.0.1"), (1, "9.9.9.9"), (2, "6.6.6.6")])
+def test_only_the_trusted_hops_are_believed_about_the_client(proxies, seen):
+    app = create_app(Config(proxies=proxies))
+
+    @app.get("/client")
+    def client():
+        return f"{request.remote_addr} {request.host}"
+
+    forged = {"X-Forwarded-For": "6.6.6.6, 9.9.9.9", "Host": "petsage.example"}
+    assert app.test_client().get("/client", headers=forged).text == f"{seen} petsage.example"
+
+
+class TestTheManagementApplication:
+    def test_it_asks_the_checks_of_the_application_beside_it(self, app, config):
+        management = create_management_app(config, app)
+        assert "smoke_test" in management.extensions["petsage"].monitor.names("smoke")
+
+    def test_it_asks_the_declared_checks_beside_any_other(self, config):
+        declared = Config(checks=(check("database", external=True),))
+        management = create_management_app(declared, lambda environ, start: [b""])
+        assert "database" in management.extensions["petsage"].monitor.names("ready")
+
+    def test_it_alone_has_evidence_about_the_workers(self, app, config):
+        management = create_management_app(config, app)
+        assert "workers" in management.extensions["petsage"].monitor.names("live")
+        assert "workers" not in app.extensions["petsage"].monitor.names("live")
+
+
+class TestEmbedding:
+    """`petsage.health.init_app` in an application that is not PetSage's."""
+
+    def test_one_line_gives_any_flask_application_the_probes_and_the_smoke_test(self, config):
+        from flask import Flask
+
+        subject = Subject()
+        app = Flask("shop")
+        health.init_app(app, [Check("stock", subject, {"smoke"})], config=config)
+        client = app.test_client()
+        for path in ("/livez", "/readyz", "/startupz", "/api/v1/smoke-test"):
+            assert client.get(path).status_code == 200
+        assert subject.runs == 1
+
+    def test_its_errors_stay_its_own(self, config):
+        from flask import Flask
+
+        app = Flask("shop")
+        health.init_app(app, config=config)
+        assert app.test_client().get("/nope").mimetype == "text/html"
+
+    def test_the_same_name_twice_is_refused_at_start(self, config):
+        from flask import Flask
+
+        with pytest.raises(ValueError, match="check 'stock' is declared twice"):
+            health.init_app(Flask("shop"), [check("stock"), check("stock")], config=config)

@@ -1,0 +1,27 @@
+"""Promises of the board: what one process writes, every process forked after it reads."""
+
+import os
+
+import pytest
+
+from petsage.board import Board
+
+
+def test_a_new_board_says_nothing():
+    board = Board()
+    assert (board.draining, board.started, board.finished_at) == (False, False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"), [("draining", True), ("started", True), ("finished_at", 12345.678)]
+)
+def test_what_a_child_writes_its_parent_reads(cell, value):
+    board = Board()
+    child = os.fork()
+    if child == 0:
+        setattr(board, cell, value)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert getattr(board, cell) == value
+    others = {"draining", "started", "finished_at"} - {cell}
+    assert not any(getattr(board, other) for other in others)
