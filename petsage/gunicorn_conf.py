@@ -5,6 +5,7 @@ https://gunicorn.org/reference/settings/. The hooks give an arbiter one more wor
 worker, which alone serves the management listener, and make its stop a drain.
 """
 
+import logging
 import math
 import select
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from os import _exit
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +30,7 @@ PROBE_THREADS = 16
 
 # A thread that reads half a request waits no longer than this for the rest. Behind a proxy that
 # buffers requests the main listener never sees one; a kubelet's timeout is 1 s.
-RECEIVE_SECONDS = 10
+RECEIVE_SECONDS = 5
 PROBE_RECEIVE_SECONDS = 1
 
 EX_CONFIG = 78  # sysexits.h
@@ -82,6 +84,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while self.nr_conns < self.worker_connections and poll.poll(0):
             self.accept(listener)
 
+    def handle(self, conn: Any) -> Any:
+        """Handles a request, and lets go of a connection that ends here, in this thread.
+
+        gunicorn does that in the main loop, for up to 2 s each: sixteen clients that keep theirs
+        open would stop the worker for half a minute.
+        """
+        keep = super().handle(conn)
+        if keep is False:
+            _let_go(conn.sock)
+        return keep
+
     def handle_quit(self, sig: int, frame: object) -> NoReturn:
         """Ends at once. A plain exit would wait for the threads, and so for slow requests."""
         self.cfg.worker_int(self)
@@ -89,6 +102,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         super().handle_error(req, _JsonErrors(client), addr, exc)
+
+
+def _let_go(connection: socket.socket) -> None:
+    """Waits for the client to have read the answer and closed (RFC 9112, 9.6), but not for long:
+    a receive has its time-out."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        for _ in range(16):
+            if not connection.recv(4096):
+                break
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _JsonErrors:
@@ -158,9 +183,15 @@ def on_reload(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Opens the main unix socket to the proxy, and makes the first SIGTERM a drain."""
+    server.log.error_log.addFilter(_is_no_stalled_client)
     if _config.bind.path:
         Path(_config.bind.path).chmod(0o666)
     Drain(server, _config.drain_seconds).install()
+
+
+def _is_no_stalled_client(record: logging.LogRecord) -> bool:
+    """A receive that timed out is the client's failure: it deserves no trace in our log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 class Drain:

@@ -80,12 +80,16 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, *arguments: str, cwd: Path | None = None, **variables: object
+    folder: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    ready: Callable[[], object] | None = None,
+    **variables: object,
 ) -> Iterator[Served]:
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
 
     `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
-    a file in `folder`.
+    a file in `folder`. `ready` stands in for asking the startup probe.
     """
     main, management = free_port(), free_port()
     settings = {
@@ -108,8 +112,12 @@ def served(
             start_new_session=True,
         )
     served = Served(process, f"http://127.0.0.1:{main}", f"http://127.0.0.1:{management}", log)
+
+    def started() -> bool:
+        return get(f"{served.management}/startupz").status == 200
+
     try:
-        wait_until(lambda: _answers(served))
+        wait_until(lambda: _alive(served) and (ready or started)())
         yield served
     finally:
         process.send_signal(signal.SIGINT)
@@ -126,6 +134,6 @@ def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
     return clean | {f"PETSAGE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def _answers(served: Served) -> bool:
+def _alive(served: Served) -> bool:
     assert served.process.poll() is None, served.log.read_text()
-    return get(f"{served.management}/startupz").status == 200
+    return True

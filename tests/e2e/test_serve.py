@@ -1,0 +1,167 @@
+"""Promises of `petsage serve`, kept by a real gunicorn."""
+
+import signal
+import socket
+import stat
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import environment_of, free_port, get, served, tool, wait_until
+
+APPLICATION = """\
+
+def app(environ, start_response):
+    body = environ["PATH_INFO"].encode() + b" " + environ["wsgi.url_scheme"].encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A PetSage that these tests share."""
+    with served(tmp_path_factory.mktemp("serve"), workers=2, threads=4) as running:
+        yield running
+
+
+def raw(url, request):
+    """Sends bytes, and reads until the end."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 30) as client:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def curl(*arguments):
+    return subprocess.check_output([tool("curl"), "-sS", *arguments], text=True)
+
+
+def test_process_one_is_gunicorn_itself(service):
+    command = Path(f"/proc/{service.process.pid}/cmdline").read_text()
+    assert "gunicorn\0--config\0python:petsage.gunicorn_conf" in command
+
+
+def test_workers_and_one_probe_worker_run(service):
+    wait_until(lambda: len(service.workers()) == 3)
+
+
+def test_each_listener_serves_its_own_side_only(service):
+    assert get(f"{service.main}/api/v1/smoke-test").status == 200
+    assert get(f"{service.main}/readyz?verbose").data == b"ok\n"
+    assert get(f"{service.management}/readyz?verbose").data == b"[+]drain ok\n[+]workers ok\nok\n"
+    assert get(f"{service.management}/api/v1/smoke-test").status == 404
+
+
+def test_ipv6_is_served(tmp_path):
+    port = free_port("::1")
+    with served(tmp_path, bind=f"[::1]:{port}", workers=1):
+        assert get(f"http://[::1]:{port}/livez").data == b"ok\n"
+
+
+def test_unix_sockets_are_served_and_only_the_main_one_is_open_to_all(tmp_path):
+    main, management = tmp_path / "main.sock", tmp_path / "management.sock"
+    with served(
+        tmp_path,
+        bind=f"unix:{main}",
+        management_bind=f"unix:{management}",
+        workers=1,
+        ready=lambda: management.is_socket(),
+    ):
+        ask = ("--retry", "9", "--retry-all-errors", "--unix-socket")
+        assert curl(*ask, str(main), "http://localhost/livez") == "ok\n"
+        assert "[+]workers ok" in curl(*ask, str(management), "http://localhost/readyz?verbose")
+        assert stat.S_IMODE(main.stat().st_mode) == 0o666
+        assert stat.S_IMODE(management.stat().st_mode) == 0o600
+    assert not main.exists()
+    assert not management.exists()
+
+
+def test_any_wsgi_application_is_served_with_probes_beside_it(tmp_path):
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    with served(tmp_path, "shop:app", cwd=tmp_path) as running:
+        assert get(f"{running.main}/basket").data == b"/basket http"
+        assert b"[+]workers ok" in get(f"{running.management}/livez?verbose").data
+
+
+def test_an_application_that_embeds_petsage_keeps_its_own_checks(tmp_path):
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\n"
+        "from petsage import Check, health\n"
+        "app = Flask('shop')\n"
+        "health.init_app(app, [Check('stock', lambda: None)])\n"
+    )
+    with served(tmp_path, "shop:app", cwd=tmp_path) as running:
+        assert b"[+]stock ok" in get(f"{running.management}/readyz?verbose").data
+
+
+def test_plain_gunicorn_serves_wsgi_py_with_probes_without_details(tmp_path):
+    port = free_port()
+    gunicorn = tool("gunicorn")
+    with subprocess.Popen(
+        [gunicorn, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "wsgi:app"],
+        env=environment_of({}),
+    ) as process:
+        try:
+            wait_until(lambda: get(f"http://127.0.0.1:{port}/startupz").data == b"ok\n")
+            assert get(f"http://127.0.0.1:{port}/api/v1/smoke-test").status == 200
+            assert get(f"http://127.0.0.1:{port}/readyz?verbose").data == b"ok\n"
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("side", "threads"), [("main", 8), ("management", 16)])
+def test_clients_that_stall_in_mid_request_are_cut_off(service, side, threads):
+    url = getattr(service, side)
+    host, _, port = url.removeprefix("http://").partition(":")
+    with ExitStack() as stack:
+        stalled = [socket.create_connection((host, int(port)), 30) for _ in range(threads)]
+        for client in map(stack.enter_context, stalled):
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        assert get(f"{url}/livez", timeout=3 if side == "management" else 20).data == b"ok\n"
+        assert [client.recv(1) for client in stalled] == [b""] * threads
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Id: a\x00b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Id: \x1b[31m\x08\r\n\r\n",
+        b"<script>alert(1)</script> / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez\r\n\r\n",
+    ],
+)
+def test_a_malformed_request_is_an_error_in_json_that_echoes_nothing(service, request_):
+    head, _, body = raw(service.main, request_).partition(b"\r\n\r\n")
+    code = int(head.split()[1])
+    assert code == 400, head
+    assert b"Content-Type: application/json" in head
+    assert body == b'{"code":400,"status":"Bad Request"}\n'
+
+
+def test_a_long_body_that_nobody_reads_is_no_obstacle(service):
+    body = b"x" * 2_000_000
+    request = b"POST /api/v1/smoke-test HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    try:
+        answer = raw(service.main, request + body)
+    except ConnectionError:
+        answer = b"HTTP/1.1 405"
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert get(f"{service.main}/livez").data == b"ok\n"
+
+
+def test_forged_forwarding_changes_nothing_without_a_trusted_proxy(tmp_path):
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    with served(tmp_path, "shop:app", cwd=tmp_path) as running:
+        forged = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6"}
+        assert get(f"{running.main}/", headers=forged).data == b"/ http"
+
+
+def test_it_runs_from_any_folder_without_writing_there(tmp_path):
+    with served(tmp_path.parent, cwd=tmp_path) as running:
+        assert get(f"{running.main}/livez").status == 200
+    assert not list(tmp_path.iterdir())
