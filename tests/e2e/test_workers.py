@@ -1,0 +1,262 @@
+"""Promises of the probe worker: it answers whatever happens to any worker, and there is one."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.support import get, served, wait_until
+
+APPLICATION = """\
+import os, time
+
+def app(environ, start_response):
+    match environ["PATH_INFO"]:
+        case "/sleep":
+            time.sleep(60)
+        case "/spin":
+            while True:
+                pass
+        case "/short":
+            time.sleep(0.1)
+    start_response("200 OK", [("Content-Length", "3")])
+    return [b"ok\\n"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "odd.py").write_text(APPLICATION)
+    return tmp_path
+
+
+@pytest.fixture
+def service(folder):
+    """An instance with two application workers of two threads each."""
+    with served(folder, "odd:app", cwd=folder, workers=2, threads=2, stuck_seconds=2) as running:
+        wait_until(lambda: len(running.workers()) == 3)
+        yield running
+
+
+def probe_worker(service):
+    """The one worker that holds the management listener; the arbiter holds it too."""
+    (worker,) = holders(service, service.management)
+    return worker
+
+
+def holders(service, url):
+    """The workers that listen at this URL."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "0A"}
+    return [worker for worker in service.workers() if inodes & _sockets(worker)]
+
+
+def _sockets(pid):
+    try:
+        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it ended meanwhile
+        return set()
+
+
+def whole(service, workers=2, seconds=5):
+    """One probe worker, so many application workers, and both sides answer."""
+
+    def holds():
+        return (
+            len(holders(service, service.management)) == 1
+            and len(holders(service, service.main)) == workers
+            and len(service.workers()) == workers + 1
+            and get(f"{service.management}/livez", timeout=1).status == 200
+            and get(f"{service.main}/", timeout=1).status == 200
+        )
+
+    wait_until(holds, seconds)
+    return True
+
+
+def test_each_worker_holds_one_listener(service):
+    assert whole(service)
+    main, management = (set(holders(service, url)) for url in (service.main, service.management))
+    assert not main & management
+
+
+@pytest.mark.parametrize("which", ["probe", "application"])
+def test_a_killed_worker_comes_back(service, which):
+    probe = probe_worker(service)
+    victim = probe if which == "probe" else next(w for w in service.workers() if w != probe)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in service.workers())
+    assert whole(service)
+    assert (probe_worker(service) == probe) == (which != "probe")
+
+
+def test_all_workers_killed_at_once_come_back(service):
+    victims = service.workers()
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not set(victims) & set(service.workers()))
+    assert whole(service)
+
+
+def test_a_stopped_worker_that_goes_on_finds_its_place(service):
+    for worker in service.workers():
+        os.kill(worker, signal.SIGSTOP)
+        os.kill(worker, signal.SIGCONT)
+        assert whole(service)
+
+
+def test_hup_replaces_every_worker(service):
+    before = set(service.workers())
+    service.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not before & set(service.workers()), seconds=15)
+    assert whole(service)
+
+
+def test_more_workers_and_fewer_down_to_one_leave_the_probe_worker(service):
+    probe = probe_worker(service)
+    service.process.send_signal(signal.SIGTTIN)
+    assert whole(service, workers=3)
+    for workers in (2, 1, 1, 1):
+        service.process.send_signal(signal.SIGTTOU)
+        assert whole(service, workers, seconds=10)
+    assert probe_worker(service) == probe
+
+
+def test_after_usr2_each_arbiter_has_its_probe_worker_and_the_old_one_can_go(service):
+    log = service.log
+    service.process.send_signal(signal.SIGUSR2)
+    wait_until(lambda: log.read_text().count("Starting gunicorn") == 2)
+    (new,) = wait_until(lambda: _arbiters(service))
+    wait_until(lambda: len(_children(new)) == 3)
+    try:
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(10)
+        for _ in range(20):
+            assert get(f"{service.main}/").data == b"ok\n"
+            assert get(f"{service.management}/livez").status == 200
+    finally:
+        os.kill(new, signal.SIGINT)
+        wait_until(lambda: not Path(f"/proc/{new}").exists() or _is_zombie(new))
+
+
+def _children(pid):
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _arbiters(service):
+    return [pid for pid in service.workers() if _children(pid)]
+
+
+def _is_zombie(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _gone(pid):
+    try:
+        return _is_zombie(pid)
+    except OSError:
+        return True
+
+
+def test_when_the_arbiter_is_killed_nothing_stays_behind(service):
+    workers = service.workers()
+    service.process.kill()
+    service.process.wait(10)
+    wait_until(lambda: all(map(_gone, workers)), seconds=15)
+
+
+def test_when_the_process_group_is_terminated_nothing_stays_behind(service):
+    workers = service.workers()
+    os.killpg(service.process.pid, signal.SIGTERM)
+    service.process.wait(15)
+    wait_until(lambda: all(map(_gone, workers)))
+
+
+def test_a_worker_that_hangs_in_boot_keeps_nobody_from_the_probes(folder):
+    gate = folder / "hang"
+    (folder / "boots.py").write_text(
+        "import os, time\n"
+        f"while os.path.exists({str(gate)!r}):\n"
+        "    time.sleep(0.05)\n"
+        "from odd import app\n"
+    )
+    with served(folder, "boots:app", cwd=folder, workers=1) as service:
+        assert whole(service, workers=1)
+        gate.touch()
+        victim = next(w for w in service.workers() if w != probe_worker(service))
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(service.workers()) == 2)
+        assert get(f"{service.management}/livez").status == 200
+        gate.unlink()
+        assert whole(service, workers=1)
+
+
+@pytest.mark.parametrize("how", ["/sleep", "/spin", "stop"])
+def test_probes_answer_while_every_application_worker_is_blocked(service, how):
+    with ThreadPoolExecutor(8) as clients:
+        block(service, how, clients)
+        with pytest.raises(urllib3.exceptions.TimeoutError):
+            get(f"{service.main}/", timeout=0.5)
+        for _ in range(50):
+            assert get(f"{service.management}/livez", timeout=1).status in (200, 503)
+        os.killpg(service.process.pid, signal.SIGKILL)
+
+
+def block(service, how, clients):
+    """Sends every thread of every application worker to sleep or to spin, or stops the workers."""
+    if how == "stop":
+        for worker in holders(service, service.main):
+            os.kill(worker, signal.SIGSTOP)
+        return
+    for _ in range(8):
+        clients.submit(_ask_in_vain, f"{service.main}{how}")
+    wait_until(lambda: not _answers_soon(service))
+
+
+def _ask_in_vain(url):
+    try:
+        get(url, timeout=30)
+    except urllib3.exceptions.HTTPError:
+        return
+
+
+def _answers_soon(service):
+    try:
+        return get(f"{service.main}/", timeout=0.5).status == 200
+    except urllib3.exceptions.TimeoutError:
+        return False
+
+
+def test_workers_that_are_stuck_fail_the_live_probe_and_recover_by_themselves(service):
+    stopped = holders(service, service.main)
+    for worker in stopped:
+        os.kill(worker, signal.SIGSTOP)
+    asked = time.monotonic()
+    assert get(f"{service.management}/livez").status == 200
+    wait_until(lambda: get(f"{service.management}/livez").status == 503)
+    assert time.monotonic() - asked >= 2
+    assert (
+        b"[-]workers failed: no worker has finished a request for"
+        in get(f"{service.management}/livez").data
+    )
+    for worker in stopped:
+        os.kill(worker, signal.SIGCONT)
+    wait_until(lambda: get(f"{service.management}/livez").status == 200)
+    assert whole(service)
+
+
+def test_with_250_clients_on_4_threads_live_and_ready_stay_well(folder):
+    with served(folder, "odd:app", cwd=folder, workers=2, threads=2, stuck_seconds=4) as service:
+        with ThreadPoolExecutor(250) as clients:
+            answers = [clients.submit(get, f"{service.main}/short", timeout=60) for _ in range(500)]
+            statuses = set()
+            while not all(answer.done() for answer in answers):
+                for probe in ("livez", "readyz"):
+                    statuses.add(get(f"{service.management}/{probe}", timeout=1).status)
+            assert {answer.result().status for answer in answers} == {200}
+        assert statuses == {200}
