@@ -111,7 +111,8 @@ def served(
             text=True,
             start_new_session=True,
         )
-    served = Served(process, f"http://127.0.0.1:{main}", f"http://127.0.0.1:{management}", log)
+    sides = (f"http://{settings[side]}" for side in ("bind", "management_bind"))
+    served = Served(process, *sides, log)
 
     def started() -> bool:
         return get(f"{served.management}/startupz").status == 200

@@ -1,0 +1,232 @@
+"""Promises of the printed nginx site, in front of a real PetSage, asked by a real curl."""
+
+import json
+import re
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.e2e.proxy import nginx
+from tests.support import PETSAGE, free_port, get, served, tool, wait_until
+
+BODY = '{"status":"ok","message":"PetSage Smoke Test: Success!","feature":"smoke_test"}\n'
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("serve"), workers=1, proxies=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("nginx")
+
+
+@pytest.fixture(scope="module")
+def site(service, folder):
+    with nginx(folder, service.main.removeprefix("http://")) as url:
+        yield url
+
+
+def curl(*arguments):
+    """The head and the body of an answer."""
+    command = [tool("curl"), "-sS", "-i", "--path-as-is", *arguments]
+    answer = subprocess.check_output(command, text=True, timeout=60)
+    head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
+    return head, body
+
+
+def test_a_deployment_is_validated_end_to_end(site):
+    head, body = curl(f"{site}/api/v1/smoke-test")
+    assert head.startswith("HTTP/1.1 200 OK\n")
+    assert "\nContent-Type: application/json\n" in head
+    assert "\nCache-Control: no-store\n" in head
+    assert "\nPetSage-Release: " in head
+    assert body == BODY
+
+
+def test_head_is_answered_without_a_body(site):
+    head, body = curl("--head", f"{site}/api/v1/smoke-test")
+    assert f"\nContent-Length: {len(BODY)}" in head
+    assert body == ""
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz"])
+def test_the_three_probes_pass_without_details(site, path):
+    assert curl(f"{site}{path}?verbose")[1] == "ok\n"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/api/v1/openapi.json"])
+def test_the_documents_pass(site, path):
+    assert curl(f"{site}{path}")[0].startswith("HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/status", "/metrics", "/livez/workers", "/readyz/", "/docs/../status", "/x%00"],
+)
+def test_all_else_is_the_operators(site, path):
+    head, body = curl(f"{site}{path}")
+    assert head.split()[1] in ("404", "400")
+    assert json.loads(body)["code"] in (404, 400)
+    assert "application/json" in head
+
+
+def test_petsages_own_errors_pass_as_they_are(site):
+    head, body = curl("-X", "DELETE", f"{site}/api/v1/smoke-test")
+    assert head.startswith("HTTP/1.1 405")
+    assert "\nAllow: " in head
+    assert body == '{"code":405,"status":"Method Not Allowed"}\n'
+
+
+def test_a_harmless_request_id_is_kept_and_any_other_replaced(site):
+    head, _ = curl("-H", "X-Request-ID: order-12345", f"{site}/livez")
+    assert "\nX-Request-ID: order-12345" in head
+    for hostile in ("short", "x" * 65, 'a"b,c;d e-f', "<script>alert</script>"):
+        head, _ = curl("-H", f"X-Request-ID: {hostile}", f"{site}/livez")
+        made = head.partition("\nX-Request-ID: ")[2].split("\n")[0]
+        assert len(made) == 32
+        assert hostile not in head
+
+
+def test_a_body_of_two_megabytes_is_a_413_in_json(site, tmp_path):
+    (tmp_path / "body").write_bytes(b"x" * 2_000_000)
+    head, body = curl("--data-binary", f"@{tmp_path}/body", f"{site}/api/v1/smoke-test")
+    assert "HTTP/1.1 413" in head + body
+    assert body.endswith('{"code":413,"status":"Content Too Large"}\n')
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Id: a\x00b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"NONSENSE\r\n\r\n",
+    ],
+)
+def test_a_malformed_request_is_a_400_in_json(site, request_):
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), 10) as client:
+        client.sendall(request_)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert b'{"code":400,"status":"Bad Request"}\n' in answer
+
+
+def test_an_upstream_that_is_down_is_a_502_in_json(folder):
+    with nginx(folder, f"127.0.0.1:{free_port()}") as url:
+        head, body = curl(f"{url}/api/v1/smoke-test")
+    assert head.startswith("HTTP/1.1 502")
+    assert body == '{"code":502,"status":"Bad Gateway"}\n'
+    assert "\nCache-Control: no-store" in head
+
+
+def test_an_upstream_that_hangs_is_a_504_in_json(folder):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as hung,
+        nginx(
+            folder,
+            f"127.0.0.1:{hung.getsockname()[1]}",
+            also=(("proxy_read_timeout    30s", "proxy_read_timeout    1s"),),
+        ) as url,
+    ):
+        head, body = curl(f"{url}/livez")
+    assert head.startswith("HTTP/1.1 504")
+    assert body == '{"code":504,"status":"Gateway Timeout"}\n'
+
+
+def test_a_failing_smoke_test_is_not_tried_elsewhere_and_takes_no_other_url_down(tmp_path, folder):
+    down = f"database=tcp://127.0.0.1:{free_port()}#probes=smoke"
+    with (
+        served(tmp_path, workers=1, checks=down) as one,
+        served(tmp_path, workers=1, checks=down) as two,
+        nginx(folder, *(s.main.removeprefix("http://") for s in (one, two))) as url,
+    ):
+        for _ in range(5):
+            head, body = curl(f"{url}/api/v1/smoke-test")
+            assert head.startswith("HTTP/1.1 503")
+            assert body.endswith('"failed":["database"]}\n')
+            assert curl(f"{url}/readyz")[1] == "ok\n"
+        log = (folder / "access.log").read_text().splitlines()[-10:]
+        assert all(", " not in json.loads(line)["upstream"] for line in log)
+
+
+def test_one_client_cannot_have_the_smoke_test_run_without_end(site, service):
+    codes = [get(f"{site}/api/v1/smoke-test") for _ in range(80)]
+    refused = [answer for answer in codes if answer.status == 429]
+    assert refused
+    assert refused[0].data == b'{"code":429,"status":"Too Many Requests"}\n'
+    assert get(f"{site}/livez").status == 200
+
+
+def test_a_client_that_is_slow_is_cut_off_before_it_holds_a_thread(service, folder):
+    with (
+        nginx(
+            folder,
+            service.main.removeprefix("http://"),
+            also=(("client_header_timeout     10s", "client_header_timeout     1s"),),
+        ) as url,
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 10) as slow,
+    ):
+        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        with suppress(ConnectionResetError):
+            assert b" 200 " not in slow.recv(1000)
+
+
+def test_forged_headers_about_the_client_are_overwritten(tmp_path, folder):
+    (tmp_path / "mirror.py").write_text(
+        "import json\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Type', 'application/json')])\n"
+        "    return [json.dumps({k: v for k, v in environ.items() if k.startswith('HTTP_')})"
+        ".encode()]\n"
+    )
+    forged = [
+        "-H", "X-Forwarded-For: 6.6.6.6", "-H", "X-Forwarded-Host: evil.example",
+        "-H", "X-Forwarded-Proto: https", "-H", "Forwarded: for=6.6.6.6",
+        "-H", "X-Forwarded-Prefix: /evil", "-H", "X_Forwarded_For: 6.6.6.6",
+    ]  # fmt: skip
+    with (
+        served(tmp_path, "mirror:app", cwd=tmp_path, workers=1) as mirror,
+        nginx(folder, mirror.main.removeprefix("http://")) as url,
+    ):
+        _, body = curl(*forged, "-H", "Host: petsage.example", f"{url}/api/x")
+    seen = json.loads(body)
+    assert seen["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+    assert seen["HTTP_X_FORWARDED_PROTO"] == "http"
+    assert seen["HTTP_HOST"] == seen["HTTP_X_FORWARDED_HOST"] == "petsage.example"
+    assert "evil" not in body
+    assert "6.6.6.6" not in body
+    assert len(seen["HTTP_X_REQUEST_ID"]) == 32
+
+
+def test_a_unix_socket_can_be_the_upstream(folder):
+    with TemporaryDirectory() as run:  # where nginx's own user may go
+        Path(run).chmod(0o755)
+        main = Path(run) / "main.sock"
+        with (
+            served(folder, workers=1, bind=f"unix:{main}", ready=main.is_socket),
+            nginx(folder, f"unix:{main}") as url,
+        ):
+            wait_until(lambda: get(f"{url}/livez").data == b"ok\n")
+
+
+def test_the_proxy_lets_go_of_a_connection_before_gunicorn_does():
+    site = subprocess.check_output([PETSAGE, "deploy", "nginx"], text=True)
+    settings = subprocess.check_output(
+        [
+            tool("gunicorn"),
+            "--config",
+            "python:petsage.gunicorn_conf",
+            "--print-config",
+            "wsgi:app",
+        ],
+        text=True,
+    )
+    proxy = int(re.search(r"\n    keepalive_timeout (\d+)s;", site)[1])
+    server = int(re.search(r"\nkeepalive += (\d+)", settings)[1])
+    assert proxy < server
