@@ -1,0 +1,53 @@
+"""A real Chromium that tells every URL it asks for."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium import webdriver
+
+from tests.support import tool
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
+    """Runs Chromium headless, with `folder` for its profile."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = tool("chromium")
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--window-size=1280,2000",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={folder}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    service = webdriver.ChromeService(tool("chromedriver"))
+    driver = webdriver.Chrome(options, service)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def requested(driver: webdriver.Chrome) -> set[str]:
+    """Every URL that was asked for since the last call, but for those that are in the page."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    urls = {
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    return {url for url in urls if not url.startswith(("data:", "blob:", "chrome:"))}
+
+
+def complaints(driver: webdriver.Chrome) -> list[str]:
+    """What the browser's console holds against the page."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]

@@ -1,0 +1,40 @@
+"""Promises of the interactive docs, in a real browser."""
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import (
+    element_to_be_clickable,
+    text_to_be_present_in_element,
+)
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.e2e.browser import chromium, complaints, requested
+from tests.support import served
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("docs"), workers=1) as running:
+        yield running
+
+
+def test_the_smoke_test_can_be_tried_out_and_no_other_host_is_asked(service, tmp_path):
+    with chromium(tmp_path) as browser:
+        wait = WebDriverWait(browser, 30)
+        browser.get(f"{service.main}/docs")
+
+        def click(selector):
+            wait.until(element_to_be_clickable((By.CSS_SELECTOR, selector))).click()
+
+        summary = (By.CSS_SELECTOR, ".opblock-get .opblock-summary-description")
+        wait.until(text_to_be_present_in_element(summary, "Perform a System Smoke Test"))
+        click(".opblock-summary-control")
+        click(".try-out__btn")
+        click("button.execute")
+        answer = (By.CSS_SELECTOR, ".live-responses-table tbody .response-col_description")
+        wait.until(text_to_be_present_in_element(answer, "PetSage Smoke Test: Success!"))
+        assert "Health & Status" in browser.find_element(By.CSS_SELECTOR, ".opblock-tag").text
+        urls = requested(browser)
+        assert f"{service.main}/api/v1/smoke-test" in urls
+        assert all(url.startswith(service.main) for url in urls), urls
+        assert complaints(browser) == []
