@@ -120,7 +120,8 @@ def test_clients_that_stall_in_mid_request_are_cut_off(service, side, threads):
         stalled = [socket.create_connection((host, int(port)), 30) for _ in range(threads)]
         for client in map(stack.enter_context, stalled):
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
-        assert get(f"{url}/livez", timeout=3 if side == "management" else 20).data == b"ok\n"
+        for _ in range(3):  # and it does not wait for them to close their side either
+            assert get(f"{url}/livez", timeout=3 if side == "management" else 15).status == 200
         assert [client.recv(1) for client in stalled] == [b""] * threads
     assert "Traceback" not in service.log.read_text()
 

@@ -22,8 +22,9 @@ def only(report):
     return result
 
 
-def check_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("check ")]
+def threads_of(name):
+    """The threads that run the check of this name."""
+    return [thread for thread in threading.enumerate() if thread.name == f"check {name}"]
 
 
 def test_nothing_runs_when_nobody_asks():
@@ -92,6 +93,9 @@ def test_a_fresh_result_is_used_as_it_is():
     clock.time += 4.9
     assert only(monitor.report("ready")) is first
     assert subject.runs == 1
+    clock.time += 0.1
+    monitor.report("ready")
+    wait_until(lambda: subject.runs == 2)
 
 
 def test_a_stale_result_is_used_while_one_refresh_runs_beside():
@@ -155,8 +159,7 @@ def test_however_many_checks_hang_a_report_keeps_its_deadline():
 def test_a_hung_check_costs_one_thread_and_no_probe_waits_for_it_in_an_hour():
     clock = ManualClock(patience_seconds=0.01)
     subject = Subject(hung=True)
-    monitor = Monitor([check(run=subject)], clock=clock)
-    before = len(check_threads())
+    monitor = Monitor([check("hung", subject)], clock=clock)
     monitor.report("ready")
     clock.time += 2
     while clock.time < 1000 + 3600:
@@ -166,20 +169,19 @@ def test_a_hung_check_costs_one_thread_and_no_probe_waits_for_it_in_an_hour():
         assert (result.status, result.reason) == (Status.FAIL, "timed out after 2 s")
         clock.time += 10
     assert subject.runs == 1
-    assert len(check_threads()) == before + 1
+    assert len(threads_of("hung")) == 1
     subject.go.set()
 
 
 def test_a_run_that_returns_after_its_timeout_frees_its_slot_and_is_dropped():
     clock = ManualClock(patience_seconds=0.05)
     subject = Subject(hung=True)
-    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor = Monitor([check("late", subject)], clock=clock)
     monitor.report("ready")
     clock.time += 10
     assert only(monitor.report("ready")).reason == "timed out after 2 s"
-    before = len(check_threads())
     subject.go.set()
-    wait_until(lambda: len(check_threads()) < before)
+    wait_until(lambda: not threads_of("late"))
     assert only(monitor.report("ready")).reason == "timed out after 2 s"
     clock.time += 31
     clock.patience_seconds = 5
@@ -190,12 +192,11 @@ def test_a_run_that_returns_after_its_timeout_frees_its_slot_and_is_dropped():
 def test_a_late_return_is_dropped_even_if_nobody_asked_meanwhile():
     clock = ManualClock(patience_seconds=0.05)
     subject = Subject(hung=True)
-    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor = Monitor([check("unasked", subject)], clock=clock)
     monitor.report("ready")
-    before = len(check_threads())
     clock.time += 20
     subject.go.set()
-    wait_until(lambda: len(check_threads()) < before)
+    wait_until(lambda: not threads_of("unasked"))
     assert only(monitor.report("ready")).reason == "timed out after 2 s"
 
 
