@@ -11,7 +11,8 @@ PROBES = ("live", "ready", "startup", "smoke")
 OWN_NAMES = ("drain", "workers")
 """What PetSage itself tells of an instance, beside the checks."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+"""What a check may be named."""
 
 
 class CheckFailed(Exception):
@@ -77,7 +78,7 @@ class Check:
             raise ValueError(f"check {self.name!r}: {problem}")
 
     def _problem(self) -> str | None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             return "a name has 1 to 64 ASCII letters, digits, _ . and -, a letter or digit first"
         if self.name in OWN_NAMES:
             return "the name is PetSage's own"
