@@ -18,20 +18,23 @@ def postgresql(target: Target) -> Run:
     """`SELECT 1`. libpq takes connection parameters from the query, as `?sslmode=verify-full`."""
     # libpq knows whole seconds, 2 at least. The rest ends a connection whose peer has vanished.
     seconds = max(2, int(target.timeout_seconds))
-    limits = {
+    arguments = {
         "connect_timeout": seconds,
         "tcp_user_timeout": seconds * 1000,
         "keepalives_idle": seconds,
         "keepalives_interval": 1,
         "keepalives_count": 3,
     }
-    return _select("SELECT 1", _server("postgresql+psycopg", target), limits)
+    return _select("SELECT 1", _server("postgresql+psycopg", target), arguments)
 
 
 def mysql(target: Target) -> Run:
     """`SELECT 1`. PyMySQL takes arguments from the query, as `?ssl_ca=/path`."""
-    limits = {f"{what}_timeout": target.timeout_seconds for what in ("connect", "read", "write")}
-    return _select("SELECT 1", _server("mysql+pymysql", target), limits)
+    names = ("connect_timeout", "read_timeout", "write_timeout")
+    arguments: dict[str, object] = dict.fromkeys(names, target.timeout_seconds)
+    if target.password:  # text it would encode in Latin-1
+        arguments["password"] = target.password.encode()
+    return _select("SELECT 1", _server("mysql+pymysql", target), arguments)
 
 
 def sqlite(target: Target) -> Run:
@@ -42,8 +45,8 @@ def sqlite(target: Target) -> Run:
         "database": f"file:{quote(path)}",
         "query": {"mode": "ro", "uri": "true"},
     }
-    limits = {"timeout": target.timeout_seconds}
-    return _select("SELECT 1 FROM sqlite_master LIMIT 1", url, limits)
+    arguments = {"timeout": target.timeout_seconds}
+    return _select("SELECT 1 FROM sqlite_master LIMIT 1", url, arguments)
 
 
 def _server(driver: str, target: Target) -> dict[str, Any]:
@@ -58,14 +61,16 @@ def _server(driver: str, target: Target) -> dict[str, Any]:
     }
 
 
-def _select(statement: str, url: Mapping[str, Any], limits: Mapping[str, object]) -> Run:
+def _select(statement: str, url: Mapping[str, Any], arguments: Mapping[str, object]) -> Run:
     @functools.cache
     def engine() -> "Engine":
         import sqlalchemy
 
         # Kept, though it holds no connection: a new one asks the server four things more.
         return sqlalchemy.create_engine(
-            sqlalchemy.URL.create(**url), poolclass=sqlalchemy.NullPool, connect_args=dict(limits)
+            sqlalchemy.URL.create(**url),
+            poolclass=sqlalchemy.NullPool,
+            connect_args=dict(arguments),
         )
 
     def select() -> None:
@@ -94,6 +99,7 @@ def redis(target: Target) -> Run:
             socket_connect_timeout=target.timeout_seconds,
             socket_timeout=target.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
+            protocol=2,  # 3 begins with HELLO, which is what an old or closed server refuses
         ) as client:
             client.ping()
 

@@ -38,8 +38,14 @@ def _timeout(text: str) -> float:
     return float(text)
 
 
-def _age(text: str) -> float:
+def _fresh(text: str) -> float:
     if not 0 <= float(text) <= 86400:
+        raise ValueError
+    return float(text)
+
+
+def _stale(text: str) -> float:
+    if not 1 <= float(text) <= 86400:  # at 0, no result would be young enough for its own report
         raise ValueError
     return float(text)
 
@@ -59,8 +65,8 @@ def _probes(text: str) -> frozenset[str]:
 
 OPTIONS: Mapping[str, fields.Field[Any]] = {
     "timeout": Option(_timeout, "a number of seconds above 0, 3600 at most", 2.0),
-    "fresh": Option(_age, "a number of seconds from 0 to 86400", 5.0),
-    "stale": Option(_age, "a number of seconds from 0 to 86400", 30.0),
+    "fresh": Option(_fresh, "a number of seconds from 0 to 86400", 5.0),
+    "stale": Option(_stale, "a number of seconds from 1 to 86400", 30.0),
     "critical": Option(_yes, "yes or no", True),
     "probes": Option(_probes, f"some of {', '.join(PROBES)}, with commas", _DEFAULT_PROBES),
 }

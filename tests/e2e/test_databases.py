@@ -1,0 +1,237 @@
+"""Declared databases, each against a real server: up, down, frozen, and with every password."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pymysql
+import pytest
+import redis
+from psycopg import sql
+
+from tests.certificates import Authority, Files
+from tests.dependencies import AWKWARD_PASSWORDS, verdict
+from tests.e2e import servers
+from tests.e2e.servers import HOST, Server
+from tests.support import free_port, get, served, wait_until
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What tests do with a kind of server, beyond asking it through PetSage."""
+
+    scheme: str
+    server: Server
+    path: str
+    set_password: Callable[[Server, str], None]
+    """Makes a user `app` with this password, or changes it."""
+    connections: Callable[[Server], int]
+    """How many clients are connected, the one that asks included."""
+    refusal: str
+    """What the driver says of a wrong password."""
+
+    def url(self, password: str, options: str = "") -> str:
+        login = f"app:{quote(password, safe='')}"
+        return f"{self.scheme}://{login}@{HOST}:{self.server.port}{self.path}#{options}"
+
+
+def _postgresql(server: Server) -> "psycopg.Connection[tuple[int]]":
+    login = f"host={HOST} port={server.port} user={server.user} password={server.password}"
+    return psycopg.connect(f"{login} dbname=postgres", autocommit=True)
+
+
+def _set_postgresql_password(server: Server, password: str) -> None:
+    with _postgresql(server) as connection:
+        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'app'").fetchone()
+        statement = "ALTER ROLE app PASSWORD {}" if known else "CREATE ROLE app LOGIN PASSWORD {}"
+        connection.execute(sql.SQL(statement).format(password))
+
+
+def _postgresql_connections(server: Server) -> int:
+    with _postgresql(server) as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        return connection.execute(query).fetchall()[0][0]
+
+
+def _mariadb(server: Server) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    return pymysql.connect(
+        host=HOST, port=server.port, user=server.user, password=server.password, charset="utf8mb4"
+    )
+
+
+def _set_mariadb_password(server: Server, password: str) -> None:
+    with closing(_mariadb(server)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE USER app@'%%' IDENTIFIED BY %s", [password])
+
+
+def _mariadb_connections(server: Server) -> int:
+    with closing(_mariadb(server)) as connection, connection.cursor() as cursor:
+        return cursor.execute(
+            "SELECT 1 FROM information_schema.processlist WHERE user <> 'system user'"
+        )
+
+
+def _redis(server: Server) -> redis.Redis:
+    return redis.Redis(HOST, server.port, password=server.password)
+
+
+def _set_redis_password(server: Server, password: str) -> None:
+    with _redis(server) as client:
+        client.acl_setuser(
+            "app", enabled=True, reset=True, passwords=[f"+{password}"], commands=["+@all"]
+        )
+
+
+def _redis_connections(server: Server) -> int:
+    with _redis(server) as client:
+        return len(client.client_list())
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[_Kind]:
+    with servers.postgresql() as server:
+        yield _Kind(
+            "postgresql",
+            server,
+            "/postgres",
+            _set_postgresql_password,
+            _postgresql_connections,
+            'password authentication failed for user "app"',
+        )
+
+
+@pytest.fixture(scope="module")
+def mysql() -> Iterator[_Kind]:
+    with servers.mariadb() as server:
+        yield _Kind(
+            "mysql",
+            server,
+            "/information_schema",
+            _set_mariadb_password,
+            _mariadb_connections,
+            "Access denied for user 'app'@'127.0.0.1' (using password: YES)",
+        )
+
+
+@pytest.fixture(scope="module")
+def plain_redis() -> Iterator[_Kind]:
+    with servers.redis() as server:
+        yield _Kind(
+            "redis",
+            server,
+            "/0",
+            _set_redis_password,
+            _redis_connections,
+            "invalid username-password pair or user is disabled.",
+        )
+
+
+@pytest.fixture(params=["postgresql", "mysql", "plain_redis"])
+def kind(request: pytest.FixtureRequest) -> _Kind:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, _Kind)
+    return found
+
+
+@pytest.mark.parametrize("password", ["s3cret", *AWKWARD_PASSWORDS])
+def test_a_password_of_any_characters_works_when_it_is_encoded(kind: _Kind, password: str) -> None:
+    kind.set_password(kind.server, password)
+    assert verdict(kind.url(password)) == ""
+
+
+@pytest.mark.parametrize("password", ["s3cret", *AWKWARD_PASSWORDS])
+def test_a_wrong_password_fails_and_is_told_nowhere(kind: _Kind, password: str) -> None:
+    kind.set_password(kind.server, "another")
+    assert kind.refusal in verdict(kind.url(password), password)
+
+
+def test_a_server_that_is_down_fails(kind: _Kind) -> None:
+    reason = verdict(f"{kind.scheme}://app:s3cret@{HOST}:{free_port()}", "s3cret")
+    assert "refused" in reason
+    assert "Background" not in reason
+    assert "\n" not in reason
+
+
+def test_a_frozen_server_is_given_up_in_time_and_well_again_after(kind: _Kind) -> None:
+    kind.set_password(kind.server, "s3cret")
+    url = kind.url("s3cret", "timeout=2")
+    with servers.frozen(kind.server):
+        began = time.monotonic()
+        assert "time" in verdict(url, "s3cret").lower()
+        assert time.monotonic() - began < 10
+    assert verdict(url) == ""
+
+
+def test_no_connection_is_held_between_runs(kind: _Kind) -> None:
+    kind.set_password(kind.server, "s3cret")
+    for password in ("s3cret", "wrong") * 3:
+        verdict(kind.url(password))
+    wait_until(lambda: kind.connections(kind.server) == 1)
+
+
+def test_a_database_that_does_not_exist_fails(postgresql: _Kind, mysql: _Kind) -> None:
+    for kind in (postgresql, mysql):
+        kind.set_password(kind.server, "s3cret")
+        reason = verdict(kind.url("s3cret").replace(kind.path, "/no%20such"), "s3cret")
+        assert "no such" in reason
+
+
+def test_the_query_reaches_the_driver(postgresql: _Kind) -> None:
+    postgresql.set_password(postgresql.server, "s3cret")
+    url = postgresql.url("s3cret").replace("#", "?sslmode=require#")
+    assert "server does not support SSL" in verdict(url, "s3cret")
+
+
+def test_a_redis_that_wants_a_password_refuses_none(plain_redis: _Kind) -> None:
+    port = plain_redis.server.port
+    assert verdict(f"redis://{HOST}:{port}") == "Authentication required."
+    password = plain_redis.server.password
+    assert verdict(f"redis://:{password}@{HOST}:{port}/1") == ""
+    assert verdict(f"redis://:{password}@{HOST}:{port}/9999") == "DB index is out of range"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def _rediss(server: Server, ca: Path | None = None, host: str = HOST) -> str:
+    options = f"#ca={ca}" if ca else ""
+    return f"rediss://:{server.password}@{host}:{server.port}{options}"
+
+
+def test_a_redis_on_tls_is_well_if_its_certificate_is(authority: Authority) -> None:
+    with servers.redis(authority.issue()) as server:
+        assert verdict(_rediss(server, authority.ca)) == ""
+        assert "certificate verify failed" in verdict(_rediss(server), server.password)
+        assert verdict(_rediss(server).replace("rediss", "redis"), server.password) != ""
+
+
+def test_a_redis_on_tls_with_the_certificate_of_another_fails(authority: Authority) -> None:
+    files: Files = authority.issue(("cache.example",))
+    with servers.redis(files) as server:
+        reason = verdict(_rediss(server, authority.ca), server.password)
+        assert f"certificate is not valid for '{HOST}'" in reason
+
+
+def test_a_declared_database_stands_in_the_probes_and_its_password_nowhere(tmp_path: Path) -> None:
+    with servers.postgresql() as server:
+        url = f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/postgres"
+        with served(tmp_path, checks=f"database={url}#fresh=0&stale=1") as petsage:
+            verbose = f"{petsage.management}/readyz?verbose"
+            # The first run imports the driver, which a slow machine does not within a deadline.
+            wait_until(lambda: b"[+]database ok\n" in get(verbose).data)
+            assert get(f"{petsage.main}/api/v1/smoke-test").status == 200
+            server.process.terminate()
+            server.process.wait(10)
+            answer = wait_until(lambda: (found := get(verbose)).status == 503 and found)
+            assert b"[-]database failed: " in answer.data
+            smoke_test = f"{petsage.main}/api/v1/smoke-test"
+            wait_until(lambda: get(smoke_test).json().get("failed") == ["database"])
+            told = answer.data.decode() + petsage.log.read_text()
+            assert "check database: fail" in told
+            assert server.password not in told
