@@ -1,17 +1,15 @@
 """The dependencies that need a driver, which the first run imports: SQL databases and Redis."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from petsage.health.driverless import CA
-from petsage.health.schemes import AUTH, HOST, PORT, QUERY, Scheme, Target
+from petsage.health.schemes import AUTH, HOST, PORT, QUERY, Run, Scheme, Target
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-Run = Callable[[], object]
 
 
 def postgresql(target: Target) -> Run:
@@ -66,7 +64,7 @@ def _select(statement: str, url: Mapping[str, Any], arguments: Mapping[str, obje
     def engine() -> "Engine":
         import sqlalchemy
 
-        # Kept, though it holds no connection: a new one asks the server four things more.
+        # Kept, though it holds no connection: a new one first asks the server what it is.
         return sqlalchemy.create_engine(
             sqlalchemy.URL.create(**url),
             poolclass=sqlalchemy.NullPool,

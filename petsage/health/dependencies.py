@@ -5,21 +5,20 @@ stands where a scheme or an option should: no message repeats any of it.
 """
 
 import difflib
-import json
 import re
-from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import unquote
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from petsage.health import databases, driverless
-from petsage.health.checks import NAME, PROBES, Check, CheckFailed
-from petsage.health.schemes import Option, Scheme, Target, brought, load
+from petsage.health.checks import NAME, PROBES, Check
+from petsage.health.schemes import Option, Run, Scheme, Target, brought, load
+from petsage.health.scrubbing import Scrubbed, secrets_of
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
 """The schemes that PetSage brings."""
@@ -102,13 +101,14 @@ def checks_from_urls(urls: Iterable[str]) -> tuple[Check, ...]:
     """
     numbered = enumerate(urls, 1)
     checks = _gather(partial(_check, url, None, f"URL {number}") for number, url in numbered)
-    times: Counter[str] = Counter()
-    named = []
+    named: dict[str, Check] = {}
     for check in checks:
-        times[check.name] += 1
-        suffix = f"-{times[check.name]}" if times[check.name] > 1 else ""
-        named.append(replace(check, name=check.name + suffix))
-    return tuple(named)
+        name, number = check.name, 1
+        while name in named:
+            number += 1
+            name = f"{check.name}-{number}"
+        named[name] = replace(check, name=name)
+    return tuple(named.values())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -222,74 +222,29 @@ def _assembled(
         options={option: options[option] for option in scheme.options},
     )
     name = name or _name(target)
+    run = Scrubbed(_brought(scheme, target), secrets_of(parts))
     try:
         return Check(
             name,
-            _Told(scheme.bring(target), _secrets(parts)),
-            options["probes"],
-            options["timeout"],
-            options["fresh"],
-            options["stale"],
-            options["critical"],
+            run,
+            probes=options["probes"],
+            timeout_seconds=options["timeout"],
+            fresh_seconds=options["fresh"],
+            stale_seconds=options["stale"],
+            critical=options["critical"],
             external=True,
         )
     except ValueError as error:  # the check's own word, which names it
         raise ValidationError(str(error).removeprefix(f"check {name!r}: ")) from None
 
 
+def _brought(scheme: Scheme, target: Target) -> Run:
+    try:
+        return scheme.bring(target)
+    except Exception as error:  # another package's, so its message may hold anything
+        raise ValidationError(f"is refused by its scheme ({type(error).__name__})") from None
+
+
 def _name(target: Target) -> str:
     words = (target.scheme, target.host, str(target.port or ""))
     return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(filter(None, words)))[:60].rstrip("-")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Told:
-    """Asks a dependency, and tells what is wrong without the URL's secrets."""
-
-    ask: Callable[[], object]
-    secrets: re.Pattern[str]
-
-    def __call__(self) -> None:
-        try:
-            self.ask()
-        except Exception as error:
-            reason = " ".join(self.secrets.sub("***", _words(error)).split())
-        else:
-            return
-        # Raised out here, the driver's exception is no part of it: that one may hold the URL.
-        raise CheckFailed(reason)
-
-
-def _words(error: Exception) -> str:
-    """A driver's message without its wrappings, or the exception's name if it has none."""
-    error = getattr(error, "orig", None) or error  # SQLAlchemy wraps, and adds a link
-    texts = [getattr(error, "verify_message", None), getattr(error, "strerror", None)]
-    texts += [text for text in reversed(error.args) if isinstance(text, str)]
-    return next(filter(None, texts), type(error).__name__)
-
-
-def _secrets(parts: Mapping[str, str]) -> re.Pattern[str]:
-    """Finds every form in which a driver may print the URL's secrets: the password, or a user name
-    without one, since that is a token; and the query's values, but for the shortest."""
-    user, password = parts.get("user", ""), parts.get("password", "")
-    values = [pair.rpartition("=")[2] for pair in parts.get("query", "").split("&")]
-    found = {password or user, *(value for value in values if len(value) > 3)}
-    forms = {form for secret in found for form in _forms(secret)}
-    if password:
-        forms.add(b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
-    longest_first = sorted(forms - {""}, key=len, reverse=True)
-    return re.compile("|".join(map(_finds, longest_first)) or r"(?!)", re.IGNORECASE)
-
-
-def _finds(form: str) -> str:
-    # Cut out of the middle of words, a short one would be told by the gaps it leaves.
-    return re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
-
-
-def _forms(secret: str) -> Iterator[str]:
-    plain = unquote(secret)
-    yield from (secret, plain, unquote_plus(secret))
-    yield from (quote(plain), quote(plain, safe=""), quote_plus(plain))
-    yield from (repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1])
-    yield from (repr(plain.encode())[2:-1], plain.replace("'", "''"))
-    yield plain.replace("\\", "\\\\").replace("'", "\\'")

@@ -9,15 +9,13 @@ import socket
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from petsage.health.checks import CheckFailed
-from petsage.health.schemes import AUTH, HOST, PATH, PORT, QUERY, Option, Scheme, Target
-
-Run = Callable[[], object]
+from petsage.health.schemes import AUTH, HOST, PATH, PORT, QUERY, Option, Run, Scheme, Target
 
 MAX_REDIRECTS = 3
 MAX_ANSWER_BYTES = 64 * 1024
@@ -54,6 +52,7 @@ def _answer(target: Target, place: str, deadline: float) -> tuple[int, str]:
     """The status of one GET, and where it redirects to, if it does."""
     with closing(_http_connection(target, deadline)) as connection:
         connection.request("GET", place, headers=_headers(target))
+        # A file of its bytes is all that a response wants of a socket.
         response = http.client.HTTPResponse(_Answer(connection.sock, deadline), method="GET")  # type: ignore[arg-type]
         response.begin()
         body = response.read(MAX_ANSWER_BYTES)

@@ -12,6 +12,9 @@ GROUP = "petsage.dependencies"
 """The entry-point group of other packages' schemes: an entry's name is the scheme, its object a
 `Scheme`. The schemes that PetSage brings cannot be replaced."""
 
+Run = Callable[[], object]
+"""Asks a dependency once; raises if it is unwell."""
+
 # What the pattern of a scheme is made of. None lets an @ pass but the one before the host: any
 # other belongs to a password that holds a stray #, ? or /, and is refused for that.
 AUTH = r"(?:(?P<user>[^:/?@]*)(?::(?P<password>[^/?@]*))?@)?"
@@ -71,7 +74,7 @@ class Scheme:
     form: str
     """What its URLs look like: shown when one does not."""
 
-    bring: Callable[[Target], Callable[[], object]]
+    bring: Callable[[Target], Run]
     """Returns what asks this target: it is called for each run, in a thread, and raises if the
     target is unwell. The message of whatever `Exception` it raises is told, without the URL's
     secrets. It keeps no connection between runs, and imports its driver when it is called."""

@@ -28,8 +28,9 @@ def test_a_relative_path_is_below_the_working_directory(
 
 
 def test_a_path_is_percent_decoded_and_means_nothing_to_sqlite(tmp_path: Path) -> None:
-    _database(tmp_path / "a b?mode=rwc#%41")
+    path = _database(tmp_path / "a b?mode=rwc#%41")
     assert verdict(f"sqlite:///{tmp_path}/a%20b%3Fmode=rwc%23%2541") == ""
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_file_fails_and_is_not_created(tmp_path: Path) -> None:

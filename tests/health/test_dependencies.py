@@ -183,6 +183,11 @@ def test_a_password_that_is_not_encoded_is_refused_without_a_piece_of_it(
     assert "ss" not in told.replace("scheme://", "")
 
 
+def test_an_at_sign_in_a_user_name_is_refused_too() -> None:
+    (problem,) = _problems("it=redis://us@er:pass@db/1")
+    assert "must be of the form" in problem
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "x", "-1", "1_0"])
 def test_a_port_is_a_number_from_1_to_65535(port: str) -> None:
     (problem,) = _problems(f"it=tcp://h:{port}")
@@ -223,12 +228,14 @@ def test_a_url_without_a_name_gets_one_of_its_scheme_host_and_port() -> None:
 
 
 def test_urls_of_the_same_place_get_names_of_their_own() -> None:
-    urls = ["disk:///", "dns://h", "disk:///var", "disk:///tmp"]
+    urls = ["disk:///", "dns://h", "disk:///var", "disk:///tmp", "dns://h-2", "dns://h"]
     assert [check.name for check in checks_from_urls(urls)] == [
         "disk",
         "dns-h",
         "disk-2",
         "disk-3",
+        "dns-h-2",
+        "dns-h-3",
     ]
 
 
@@ -279,6 +286,10 @@ def bring(target):
     return ask
 
 scheme = Scheme("loud://host", bring, port=7, options={"volume": fields.Integer(load_default=3)})
+def refuse(target):
+    raise ValueError(target.password)
+
+strict = Scheme("strict://host", refuse)
 driven = Scheme("driven://host", bring, modules=("no_such_driver",), install="petsage-loud[driver]")
 broken = object()
 """,
@@ -287,6 +298,7 @@ broken = object()
 [petsage.dependencies]
 loud = loud:scheme
 driven = loud:driven
+strict = loud:strict
 broken = loud:broken
 gone = gone:scheme
 redis = loud:broken
@@ -346,11 +358,12 @@ def test_a_scheme_of_petsage_cannot_be_replaced(site: Path) -> None:
     [
         ("gone", "the package of scheme gone cannot be imported (ModuleNotFoundError)"),
         ("broken", "the package of scheme broken does not bring a petsage Scheme"),
+        ("strict", "is refused by its scheme (ValueError)"),
         ("driven", "its driver is not installed: pip install 'petsage-loud[driver]'"),
     ],
 )
 def test_a_scheme_that_cannot_be_used_is_told_at_start(site: Path, scheme: str, line: str) -> None:
-    assert _run(f"{scheme}://host", site) == f"check 'it': {line}\n"
+    assert _run(f"{scheme}://app:s3cret@host", site) == f"check 'it': {line}\n"
 
 
 @pytest.mark.parametrize(
@@ -393,6 +406,7 @@ def test_drivers_are_not_imported_by_a_declaration() -> None:
         ("app", "p%c3%a4ss", "päss"),
         ("app", "a%27b%22c%5Cd%0Ae", "a'b\"c\\d\ne"),
         ("app", "pa%23ss%3F%40", "pa#ss?@"),
+        ("app", "t0ke", "t0ke"),
         ("", "s3cret", "s3cret"),
     ],
 )
