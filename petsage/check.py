@@ -1,11 +1,14 @@
 """Runs checks for a person, a container or a cron line: once, or until they hold."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TextIO
 
 from petsage.health.checks import Check, Status
 from petsage.health.monitor import LIMITS, Clock, Limits, Monitor, Report, SystemClock
+from petsage.health.schemas import ResultSchema, json_line
 
 _AGAIN_SECONDS = 1.0
 
@@ -35,3 +38,41 @@ def run(
             return report
         progress(report, left)
         clock.wait(threading.Event(), min(_AGAIN_SECONDS, left))
+
+
+class Progress:
+    """Tells in one line of a terminal, and of nothing else, what is waited for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = False
+
+    def __call__(self, report: Report, left: float) -> None:
+        if self._stream.isatty():
+            line = f"waiting {left:.0f} s for {', '.join(report.failed)}"
+            self._write(line[: shutil.get_terminal_size().columns - 1])
+            self._shown = True
+
+    def clear(self) -> None:
+        """Leaves the line to what comes next."""
+        if self._shown:
+            self._write("")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"\r\x1b[K{line}")
+        self._stream.flush()
+
+
+def as_table(report: Report) -> str:
+    """A line for each check: its name, its status, how long it took, and what is unwell."""
+    width = max(len(result.name) for result in report.results)
+    return "".join(
+        f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.reason}".rstrip() + "\n"
+        for r in report.results
+    )
+
+
+def as_json(report: Report) -> bytes:
+    """The same for machines."""
+    checks = [ResultSchema().dump(result) for result in report.results]
+    return json_line({"status": report.status, "checks": checks})

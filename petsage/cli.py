@@ -1,12 +1,18 @@
 """The `petsage` command. Exit codes: 2 for wrong usage, 70 for an error of its own, 78 for a
 configuration that is wrong (sysexits.h); what else there is stands with each command."""
 
+import logging
+import sys
 from importlib.resources import files
 from typing import NoReturn
 
 import click
+from marshmallow import ValidationError
 
+from petsage import check
 from petsage.config import Config, ConfigError, package_version
+from petsage.health.checks import Check, Status
+from petsage.health.dependencies import checks_from_urls
 from petsage.serve import ServeError, serve
 
 EX_SOFTWARE = 70
@@ -51,6 +57,42 @@ def serve_command(application: str | None) -> None:
     Everything is set by PETSAGE_* variables.
     """
     serve(Config.load(), application)
+
+
+@main.command("check")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 86400),
+    default=0,
+    metavar="SECONDS",
+    help="Run the checks again until they hold, this long at most.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document for machines.")
+def check_command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Run the checks that PETSAGE_CHECKS declares, or those of the URLs given.
+
+    Exits with 0 if they hold, with 1 if one that is critical fails. The machine's other users can
+    read a URL given here in its list of processes; the variable they cannot read.
+    """
+    checks = _checks_of(urls) if urls else Config.load().checks
+    if not checks:
+        raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
+    logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result tells it all
+    told = check.Progress(sys.stderr)
+    report = check.run(checks, wait_seconds, told)
+    told.clear()
+    click.echo(check.as_json(report) if as_json else check.as_table(report), nl=False)
+    if report.status is Status.FAIL:
+        raise click.exceptions.Exit(1)
+
+
+def _checks_of(urls: tuple[str, ...]) -> tuple[Check, ...]:
+    try:
+        return checks_from_urls(urls)
+    except ValidationError as error:
+        raise click.UsageError("\n".join(error.messages)) from None
 
 
 @main.group()

@@ -88,8 +88,8 @@ class Check:
             return "an external check cannot be in the live probe: a restart would not mend it"
         if not 0 < self.timeout_seconds <= 3600:
             return "timeout_seconds must be above 0 and at most 3600"
-        if not 0 <= self.fresh_seconds <= self.stale_seconds <= 86400:
-            return "it needs 0 <= fresh_seconds <= stale_seconds <= 86400"
+        if not (0 <= self.fresh_seconds <= self.stale_seconds and 1 <= self.stale_seconds <= 86400):
+            return "it needs 0 <= fresh_seconds <= stale_seconds, and that from 1 to 86400"
         return None
 
 

@@ -1,4 +1,7 @@
-"""The dependencies that need a driver, which the first run imports: SQL databases and Redis."""
+"""The dependencies that need a driver: SQL databases and Redis.
+
+Each driver is imported only where a dependency that needs it is declared.
+"""
 
 import functools
 from collections.abc import Mapping

@@ -50,6 +50,15 @@ def json_line(data: Any) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+class ResultSchema(Schema):
+    """A check's result, for PetSage's own documents."""
+
+    name = fields.String()
+    status = fields.String()
+    reason = fields.String()
+    duration_seconds = fields.Float()
+
+
 class _ObservationSchema(Schema):
     """One check's result, as draft-inadarei-api-health-check-06 has it in section 4."""
 

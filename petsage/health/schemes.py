@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -95,10 +95,16 @@ class Scheme:
     """What `pip install` brings them with."""
 
     def missing(self) -> str:
-        """The line that installs the missing driver, or nothing."""
-        if all(find_spec(module) for module in self.modules):
-            return ""
-        return f"its driver is not installed: pip install '{self.install}'"
+        """The line that installs the missing driver, or nothing.
+
+        The driver is imported here, before any fork and any deadline: no first run waits for it.
+        """
+        try:
+            for module in self.modules:
+                import_module(module)
+        except ImportError:
+            return f"its driver is not installed: pip install '{self.install}'"
+        return ""
 
 
 def brought() -> tuple[str, ...]:
