@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 
 from petsage import check
 from petsage.config import Config, ConfigError, package_version
-from petsage.health.checks import Check, Status
+from petsage.health.checks import Check, Status, whereabouts
 from petsage.health.dependencies import checks_from_urls
 from petsage.serve import ServeError, serve
 
@@ -35,7 +35,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click tells these itself
         except Exception as error:
-            _stop(f"petsage: an error of its own: {error!r}", EX_SOFTWARE)
+            _stop(f"petsage: an error of its own: {whereabouts(error)}", EX_SOFTWARE)
 
 
 def _stop(message: str, code: int) -> NoReturn:

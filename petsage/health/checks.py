@@ -23,6 +23,18 @@ class CheckFailed(Exception):
     """
 
 
+def whereabouts(error: BaseException) -> str:
+    """The class of an exception, and the module and line that raised it: all that is told of one
+    that nobody expected, since its message may hold a secret."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    name = type(error).__name__
+    return (
+        f"{name} ({trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno})" if trace else name
+    )
+
+
 class Status(enum.StrEnum):
     """How well something is, best first."""
 

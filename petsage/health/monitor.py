@@ -8,10 +8,9 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
-from petsage.health.checks import PROBES, Check, CheckFailed, Result, Status, worst
+from petsage.health.checks import PROBES, Check, CheckFailed, Result, Status, whereabouts, worst
 
 log = logging.getLogger("petsage.monitor")
 
@@ -319,7 +318,7 @@ def _outcome(run: Callable[[], object]) -> str:
         return _reason(run)
     # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
     except BaseException as error:
-        return f"raised {type(error).__name__}{_where(error.__traceback__)}"
+        return f"raised {whereabouts(error)}"
 
 
 def _reason(run: Callable[[], object]) -> str:
@@ -335,15 +334,6 @@ def _one_line(text: str) -> str:
     words = " ".join(text.split())
     printable = "".join(c if c.isprintable() else "?" for c in words)
     return printable if len(printable) <= 200 else printable[:199] + "…"
-
-
-def _where(trace: TracebackType | None) -> str:
-    """The module and line that raised: its message is not told, since it may hold a secret."""
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" ({trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno})"
 
 
 def _tell(change: Change) -> None:
