@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import flask_smorest
 from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.exceptions import HTTPException
 
@@ -38,6 +39,10 @@ class Feature:
     check: Check
 
 
+class _Json(DefaultJSONProvider):
+    sort_keys = False  # the order of a schema is the order of its answer
+
+
 class _Api(flask_smorest.Api):
     def handle_http_exception(self, error: HTTPException) -> HTTPException | Response:
         return error_response(error)
@@ -51,7 +56,10 @@ def init_app(app: Flask) -> flask_smorest.Api:
     docs = get_swaggerui_blueprint("/docs", OPENAPI_URL, _DOCS)
     app.register_blueprint(docs)
     app.add_url_rule("/docs", "docs", app.view_functions[f"{docs.name}.show"])
-    return _Api(app, spec_kwargs=_SPEC)
+    app.json = _Json(app)
+    documented = _Api(app, spec_kwargs=_SPEC)
+    documented.register_field(features.ExactDecimal, "string", "decimal")
+    return documented
 
 
 def discover() -> tuple[Feature, ...]:
