@@ -10,6 +10,8 @@ import click
 from marshmallow import ValidationError
 
 from petsage import check
+from petsage.builder import BuildError
+from petsage.builder.commands import feature
 from petsage.config import Config, ConfigError, package_version
 from petsage.health.checks import Check, Status, whereabouts
 from petsage.health.dependencies import checks_from_urls
@@ -28,6 +30,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             _stop(str(error), EX_CONFIG)
+        except BuildError as error:
+            _stop(str(error), 1)
         except ServeError as error:
             _stop(f"petsage: {error}", 1)
         except KeyboardInterrupt:
@@ -93,6 +97,9 @@ def _checks_of(urls: tuple[str, ...]) -> tuple[Check, ...]:
         return checks_from_urls(urls)
     except ValidationError as error:
         raise click.UsageError("\n".join(error.messages)) from None
+
+
+main.add_command(feature)
 
 
 @main.group()

@@ -1,0 +1,16 @@
+"""The feature builder: a request becomes a folder of the v1 API that is proven before it is kept.
+
+    request -> Request -> Plan -> tree -> proof -> kept, or the tree as before
+
+`request` loads what is asked for, `plan` renders it in memory, `tree` writes it all or nothing,
+`proof` runs it, `project` tells what is there, and `build` adds and removes by them. Up to the
+tree everything is frozen data, and `tree` alone changes files.
+"""
+
+
+class BuildError(Exception):
+    """It is not built; `problems` has a line for each reason."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(f"petsage: {problem}" for problem in problems))
+        self.problems = problems

@@ -1,0 +1,35 @@
+"""What a project's application has, as JSON: a program, so that it is the project's own copy."""
+
+import json
+import sys
+from typing import Any
+
+from flask import Flask
+
+from petsage import create_app, features
+from petsage.api import OPENAPI_URL
+from petsage.config import Config
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """The routes, each with the feature whose view answers it, and the OpenAPI document."""
+    return {
+        "routes": [
+            {
+                "methods": sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}),
+                "url": rule.rule,
+                "feature": _feature(app.view_functions[rule.endpoint].__module__),
+            }
+            for rule in app.url_map.iter_rules()
+        ],
+        "openapi": app.test_client().get(OPENAPI_URL).json,
+    }
+
+
+def _feature(module: str) -> str | None:
+    package, dot, rest = module.partition(f"{features.__name__}.")
+    return rest.partition(".")[0] if dot and not package else None
+
+
+if __name__ == "__main__":
+    json.dump(describe(create_app(Config())), sys.stdout)

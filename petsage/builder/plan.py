@@ -1,0 +1,182 @@
+"""A request becomes a plan: every file of the feature, rendered in memory."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jinja2
+
+from petsage.builder import BuildError, types
+from petsage.builder.request import Request
+
+FEATURES = PurePosixPath("petsage/features")
+TESTS = PurePosixPath("tests/features")
+REQUEST_FILE = "request.json"
+
+_MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
+_DOCSTRING_COLUMNS = 96
+# What Markdown would read as markup. The start of a line is its own matter.
+_MARKUP = re.compile(r"[\\`*\[\]<>#|~&]|\b_|_\b|^([-+=]|\d+[.)](?=\s))")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A feature's files, as they will be written: nothing is yet."""
+
+    request: Request
+    route: str
+    """Method and URL: `POST /api/v1/pet-birthday`."""
+    files: Mapping[PurePosixPath, bytes]
+    """What each file holds; paths are relative to the project's root."""
+
+    @property
+    def tests(self) -> int:
+        """How many tests there are."""
+        return self.files[test_path(self.request.feature)].count(b"\ndef test_")
+
+
+def folder(feature: str) -> PurePosixPath:
+    """The folder of a feature."""
+    return FEATURES / feature
+
+
+def test_path(feature: str) -> PurePosixPath:
+    """The file of a feature's tests."""
+    return TESTS / f"test_{feature}.py"
+
+
+def paths(feature: str) -> tuple[PurePosixPath, ...]:
+    """Every file that is built for a feature, but for its request."""
+    return (*(folder(feature) / name for name in _MODULES), test_path(feature))
+
+
+def url(feature: str) -> str:
+    """Where a feature answers: `/api/v1/the-name` for `the_name`."""
+    return f"/api/v1/{feature.replace('_', '-')}"
+
+
+def tree(files: Iterable[PurePosixPath]) -> str:
+    """The paths as a tree, a line for each folder and file."""
+    branches: dict[str, Any] = {}
+    for path in sorted(files):
+        branch = branches
+        for part in path.parts:
+            branch = branch.setdefault(part, {})
+    return "\n".join([".", *_branch_lines(branches)])
+
+
+def _branch_lines(branch: Mapping[str, Any], indent: str = "") -> Iterable[str]:
+    for number, (name, below) in enumerate(branch.items(), 1):
+        last = number == len(branch)
+        yield f"{indent}{'└──' if last else '├──'} {name}"
+        yield from _branch_lines(below, f"{indent}{'   ' if last else '│  '} ")
+
+
+def make(request: Request, root: Path) -> Plan:
+    """Renders a request as the project at `root` would format it.
+
+    Raises `BuildError` if its formatter refuses.
+    """
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("petsage.builder"),
+        autoescape=False,  # noqa: S701
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    context = _context(request)
+
+    def render(path: PurePosixPath) -> bytes:
+        name = "test.py" if path.parent == TESTS else path.name
+        text = templates.get_template(f"{name}.jinja").render(context).encode()
+        return _formatted(text, path, root) if path.suffix == ".py" else text
+
+    wanted = paths(request.feature)
+    with ThreadPoolExecutor() as threads:
+        files = dict(zip(wanted, threads.map(render, wanted), strict=True))
+    files[folder(request.feature) / REQUEST_FILE] = _record(request, files)
+    method = "POST" if request.fields else "GET"
+    return Plan(request, f"{method} {url(request.feature)}", files)
+
+
+def _record(request: Request, files: Mapping[PurePosixPath, bytes]) -> bytes:
+    hashes = {str(path): digest(content) for path, content in files.items()}
+    record = request.to_json() | {"files": hashes}
+    return json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def digest(content: bytes) -> str:
+    """By which a file is known to be as it was built."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--no-cache",
+        "--stdin-filename",
+        str(path),
+        "-",
+    ]
+    done = subprocess.run(ruff, input=text, cwd=root, capture_output=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise BuildError(f"the formatter refuses {path}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    asked: str
+    type: types.FieldType
+
+
+def _context(request: Request) -> dict[str, Any]:
+    """What the templates know. Text of the request is escaped here for where it goes."""
+    words = [word.capitalize() for word in request.feature.split("_")]
+    title = " ".join(words)
+    fields = [_Field(name, asked, types.parse(asked)) for name, asked in request.fields]
+    declarations = " ".join(field.type.declaration for field in fields)
+    used = {"fields": "fields." in declarations, "validate": "validate." in declarations}
+    example = {field.name: field.type.example for field in fields}
+    return {
+        "name": request.feature,
+        "noun": "".join(words),
+        "title": title,
+        "url": url(request.feature).removeprefix("/api/v1"),
+        "message": f"PetSage {title}: Success!",
+        "description": _markdown(request.description),
+        "docstring": _docstring(request.description),
+        "requirements": [_markdown(text) for text in request.requirements],
+        "fields": fields,
+        "required": [repr(field.name) for field in fields if field.type.required],
+        "annotations": " ".join(field.type.annotation for field in fields),
+        "declarations": declarations,
+        "imported": ["Schema", *sorted(["post_load", *(name for name in used if used[name])])],
+        "example": example,
+        "example_json": json.dumps(example, ensure_ascii=False),
+    }
+
+
+def _markdown(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def _docstring(text: str) -> list[str]:
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    wide = any(unicodedata.east_asian_width(character) in "WF" for character in text)
+    columns = _DOCSTRING_COLUMNS // 2 if wide else _DOCSTRING_COLUMNS
+    return textwrap.wrap(escaped, columns, break_long_words=False, break_on_hyphens=False)

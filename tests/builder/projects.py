@@ -1,0 +1,37 @@
+"""Copies of this project, in which features are built."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import ROOT, environment_of, tool
+
+
+def project_copy(folder: Path) -> Path:
+    """A copy of this project in `folder`, without what git ignores; returns its root."""
+    listed = [tool("git"), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    root = folder / "project"
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():  # or else it is deleted, and not yet committed
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    return root
+
+
+def snapshot(root: Path) -> dict[str, bytes | None]:
+    """Every file and folder below `root`, caches too, and what is in it."""
+    return {
+        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+    }
+
+
+def petsage(root: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Runs the `petsage` command of the project at `root`, there; 60 s at most."""
+    return subprocess.run(
+        [sys.executable, "-m", "petsage", *arguments],
+        **{"cwd": root, "capture_output": True, "text": True, "timeout": 60, **options},
+        env={**environment_of({}), "PYTHONDONTWRITEBYTECODE": "1"},
+    )

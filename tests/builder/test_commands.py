@@ -1,0 +1,195 @@
+"""Promises of `petsage feature`: exit codes, one line for what is wrong, JSON for machines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from petsage.builder import build
+from tests.builder.projects import petsage, project_copy, snapshot
+from tests.support import environment_of, tool, wait_until
+
+REQUEST = {"feature": "vet", "description": "Finds one", "requirements": "none"}
+FOLDER = "petsage/features/vet"
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """A project that no test of these changes, and what is in it."""
+    root = project_copy(tmp_path_factory.mktemp("untouched"))
+    return root, snapshot(root)
+
+
+def refused(done, code=1):
+    assert (done.returncode, done.stdout) == (code, "")
+    return done.stderr.rstrip("\n")
+
+
+def test_a_feature_is_added_listed_and_removed(root):
+    before = snapshot(root)
+    added = petsage(root, "feature", "add", "vet", "--description", "d", "--requirement", "Quick")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert "│       └── vet\n" in added.stdout
+    assert added.stdout.endswith("\n\nBuild complete\n")
+    again = petsage(root, "feature", "add", "vet", "--description", "d", "--requirement", "Quick")
+    assert (again.returncode, again.stdout) == (0, "Nothing to do: vet is there as requested\n")
+    listed = petsage(root, "feature", "list")
+    assert listed.stdout == "vet  GET /api/v1/vet  open requirements: 1\n"
+    (root / FOLDER / "service.py").write_bytes(b"")
+    assert "cannot be imported" in refused(petsage(root, "feature", "list"))
+    removed = petsage(root, "feature", "remove", "vet")
+    assert f"kept {FOLDER}/service.py: edited\n" in removed.stdout
+    (root / FOLDER / "service.py").unlink()
+    (root / FOLDER).rmdir()
+    assert snapshot(root) == before
+    assert petsage(root, "feature", "list").stdout == "No features\n"
+
+
+def test_machines_get_json(root):
+    build.add(root, build.Request("own", "d"), lambda *_: None)
+    listed = json.loads(petsage(root, "feature", "list", "--json").stdout)
+    assert listed == [
+        {"feature": "own", "routes": ["GET /api/v1/own"], "open_requirements": 0, "edited": []}
+    ]
+    removed = json.loads(petsage(root, "feature", "remove", "own", "--json").stdout)
+    assert (removed["feature"], len(removed["deleted"]), removed["kept"]) == ("own", 7, [])
+
+
+@pytest.mark.parametrize("by", ["options", "a file", "standard input"])
+def test_a_dry_run_shows_the_same_plan_however_it_is_asked_for_and_writes_nothing(
+    untouched, tmp_path, by
+):
+    root, before = untouched
+    arguments, options = ["vet", "--description", "Finds one"], {}
+    if by == "a file":
+        (tmp_path / "request.json").write_text(json.dumps(REQUEST))
+        arguments = ["--request", str(tmp_path / "request.json")]
+    if by == "standard input":
+        arguments, options = ["--request", "-"], {"input": json.dumps(REQUEST)}
+    done = petsage(root, "feature", "add", *arguments, "--dry-run", "--json", **options)
+    told = json.loads(done.stdout)
+    assert (told["status"], told["route"], len(told["files"])) == ("planned", "GET /api/v1/vet", 7)
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add"],
+        ["add", "vet", "--request", "-"],
+        ["add", "--request", "-", "--field", "a:date"],
+        ["add", "vet", "extra"],
+        ["add", "vet", "--feild", "a:date"],
+        ["remove"],
+        ["build"],
+    ],
+)
+def test_wrong_usage_is_2(untouched, arguments):
+    assert "Usage: " in refused(petsage(untouched[0], "feature", *arguments), 2)
+
+
+def test_all_that_is_wrong_with_a_request_is_told_a_line_each(untouched):
+    root, before = untouched
+    asked = ["class", "--field", "self:date", "--field", "a:dat", "--field", "a"]
+    assert refused(petsage(root, "feature", "add", *asked)).splitlines() == [
+        "petsage: a is given twice; once would be right",
+        "petsage: feature: class has a meaning in the code already; pet_class would be right",
+        "petsage: description: Missing data for required field.",
+        "petsage: fields.self: self has a meaning in the code already; pet_self would be right",
+        "petsage: fields.a: unknown type; known are string, integer, float, boolean, date, "
+        "datetime, decimal, uuid, email, url, enum:a:b, list:TYPE",
+    ]
+    assert snapshot(root) == before
+
+
+def test_a_request_of_10_mb_is_refused_and_not_read_to_its_end(untouched, tmp_path):
+    root, _ = untouched
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(10_000_000)
+    told = "petsage: the request is too long: it may have 64 KiB"
+    done = petsage(root, "feature", "add", "--request", str(tmp_path / "huge.json"))
+    assert refused(done) == told
+    assert refused(petsage(root, "feature", "add", "--request", "/dev/zero")) == told
+    with (tmp_path / "huge.json").open("rb") as file:
+        done = petsage(root, "feature", "add", "--request", "-", stdin=file)
+        assert refused(done) == told
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) < 1_000_000
+
+
+@pytest.mark.parametrize("source", ["nowhere.json", "."])
+def test_a_request_that_cannot_be_read_is_told_in_one_line(untouched, source):
+    told = refused(petsage(untouched[0], "feature", "add", "--request", source))
+    assert told.startswith("petsage: the request cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["add", "vet", "--description", "d"], ["list"], ["remove", "vet"]]
+)
+def test_outside_of_a_project_it_is_refused_in_one_line(tmp_path, arguments):
+    command = [sys.executable, "-m", "petsage", "feature", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert refused(done) == (
+        "petsage: this folder is not the root of a PetSage project: petsage/api.py is missing"
+    )
+
+
+def test_in_a_working_directory_that_is_gone_it_is_refused_in_one_line(tmp_path):
+    command = f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -m petsage feature list"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert refused(done).endswith("petsage: the working directory is gone")
+
+
+def test_a_read_only_tree_is_refused_in_one_line(root):
+    before = snapshot(root)
+    folder = root / "petsage/features"
+    folder.chmod(0o555)
+    # Root may write all the same, unless that is taken away.
+    as_others = [tool("setpriv"), "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    command = [*as_others, sys.executable, "-B", "-m", "petsage", "feature", "add", "vet"]
+    done = subprocess.run(
+        [*command, "--description", "d"], cwd=root, capture_output=True, text=True
+    )
+    assert snapshot(root) == before
+    told = refused(done)
+    assert told.startswith(f"petsage: cannot write {folder}/.vet.")
+    assert told.endswith(": Permission denied; nothing is changed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_of_the_proof_leaves_the_tree_as_it_was_and_another_builder_waits(
+    root, number
+):
+    before = snapshot(root)
+    environment = {**environment_of({}), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "petsage", "feature", "add", "vet", "--description", "d"]
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=-1, stderr=-1, text=True
+    ) as one:
+        wait_until((root / FOLDER).exists, 30)
+        one.send_signal(signal.SIGSTOP)
+        other = petsage(root, "feature", "add", "groomer", "--description", "d")
+        assert refused(other) == ("petsage: another builder is at work here; wait until it is done")
+        one.send_signal(number)
+        one.send_signal(signal.SIGCONT)
+        output, errors = one.communicate(timeout=60)
+    assert (one.returncode, output, errors) == (130, "", "petsage: interrupted\n")
+    assert snapshot(root) == before
+
+
+def test_what_is_red_is_1_and_the_tree_is_as_it_was(root):
+    setup = root / "pyproject.toml"
+    setup.write_text(setup.read_text().replace('"W"]', '"W", "D"]'))
+    before = snapshot(root)
+    told = refused(petsage(root, "feature", "add", "vet", "--description", "d"))
+    assert told.startswith("petsage: the linter is red:\n")
+    assert "D103" in told
+    assert snapshot(root) == before
+
+
+def test_the_builder_costs_other_commands_nothing():
+    paid = "{'jinja2', 'petsage.builder.build', 'petsage.builder.request'}"
+    code = f"import sys, petsage.cli; sys.exit(not {paid}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

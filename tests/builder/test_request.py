@@ -1,0 +1,208 @@
+"""Promises of a request: it is loaded whole, or all that is wrong with it is told."""
+
+import json
+
+import pytest
+
+from petsage.builder import BuildError
+from petsage.builder.request import MAX_BYTES, Request, from_json, from_options
+
+
+def load(**changes):
+    return from_json(json.dumps({"feature": "vet", "description": "Finds one", **changes}).encode())
+
+
+def problems(**changes):
+    with pytest.raises(BuildError) as caught:
+        load(**changes)
+    return list(caught.value.problems)
+
+
+def test_what_is_asked_for_is_loaded_in_its_order():
+    assert load(requirements=["b", "a"], fields={"pet": "string!", "due": "date"}) == Request(
+        "vet", "Finds one", ("b", "a"), (("pet", "string!"), ("due", "date"))
+    )
+
+
+def test_options_say_the_same_as_json():
+    by_options = from_options("vet", "Finds one", ["b"], ["pet:enum:cat:dog!"])
+    assert by_options == load(requirements=["b"], fields={"pet": "enum:cat:dog!"})
+
+
+def test_a_request_is_loaded_again_from_what_it_writes():
+    request = load(requirements=["b"], fields={"pet": "string!"})
+    assert from_json(json.dumps(request.to_json()).encode()) == request
+
+
+@pytest.mark.parametrize("nothing", [None, "none", [], ["none"]])
+def test_no_requirements_can_be_said_in_several_ways(nothing):
+    assert load(requirements=nothing).requirements == ()
+
+
+def test_no_fields_can_be_said_by_null():
+    assert load(fields=None).fields == ()
+
+
+def test_everything_wrong_is_told_at_once():
+    assert problems(
+        feature="Vet", description=1, requirements="b", fields={"self": "text"}, featur="vet"
+    ) == [
+        "feature: must be 1 to 40 lower-case ASCII letters, digits and single underscores, "
+        "a letter first, such as pet_birthday",
+        "description: Not a valid string.",
+        'requirements: must be a list of 50 texts at most, null or "none"',
+        "fields.self: self has a meaning in the code already; pet_self would be right",
+        "fields.self: unknown type; known are string, integer, float, boolean, date, datetime, "
+        "decimal, uuid, email, url, enum:a:b, list:TYPE",
+        "featur: unknown; did you mean feature?",
+    ]
+
+
+def test_what_is_missing_is_told():
+    with pytest.raises(BuildError) as caught:
+        from_json(b"{}")
+    assert [line.partition(":")[0] for line in caught.value.problems] == ["feature", "description"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a/b", "../a", "..", "a-b", "Vet", "vEt", "a" * 41, "a" * 200, "vét", "ve t", "1a"),
+        *("_a", "a_", "a__b", "a.b", "vet\n", "\u217a", "\0"),
+    ],
+)
+def test_a_name_of_other_signs_is_refused_with_the_rule(name):
+    assert [p for p in problems(feature=name) if "must be 1 to 40 lower-case ASCII" in p]
+    assert [p for p in problems(fields={name: "date"}) if "must be 1 to 40 lower-case ASCII" in p]
+
+
+@pytest.mark.parametrize("name", ["a" * 40, "a", "a1", "pet_birthday_2"])
+def test_a_name_of_small_letters_digits_and_single_underscores_is_taken(name):
+    assert load(feature=name, fields={name: "date"}).feature == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("class", "import", "async", "match", "case", "type", "json", "uuid", "email", "queue"),
+        *("print", "id", "drain", "workers", "blueprint", "check", "schema"),
+    ],
+)
+def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
+    (problem,) = problems(feature=name)
+    assert (
+        problem == f"feature: {name} has a meaning in the code already; pet_{name} would be right"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["self", "class", "validate", "fields", "load", "dump", "str", "dt", "opts"]
+)
+def test_a_field_cannot_have_a_name_that_its_class_uses(name):
+    told = problems(fields={name: "date"})
+    assert told == [
+        f"fields.{name}: {name} has a meaning in the code already; pet_{name} would be right"
+    ]
+
+
+def test_a_field_can_have_a_name_that_only_modules_use():
+    names = ["id", "type", "date", "datetime", "email", "uuid", "decimal", "password", "format"]
+    assert [name for name, _ in load(fields=dict.fromkeys(names, "string")).fields] == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"feature":"vet","description":"d","fields":{"pet":"date","pet":"string"}}',
+        b'{"feature":"vet","description":"d","fields":{"pet":"date","pet":"date"}}',
+    ],
+)
+def test_the_same_field_twice_is_refused(text):
+    with pytest.raises(BuildError, match="pet is given twice"):
+        from_json(text)
+    with pytest.raises(BuildError, match="pet is given twice"):
+        from_options("vet", "d", [], ["pet:date", "due:date", "pet:string"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 60000,
+        b'{"feature":' + b"9" * 5000 + b"}",
+        b"\x00",
+    ],
+)
+def test_what_is_no_json_is_refused(text):
+    with pytest.raises(BuildError, match="is not JSON in UTF-8"):
+        from_json(text)
+
+
+@pytest.mark.parametrize("text", [b"[]", b'"vet"', b"null", b"1", b"NaN"])
+def test_json_that_is_no_object_is_refused(text):
+    with pytest.raises(BuildError, match="must be a JSON object with feature, description"):
+        from_json(text)
+
+
+def test_a_request_of_more_than_64_kib_is_refused():
+    with pytest.raises(BuildError, match="may have 64 KiB"):
+        from_json(b" " * (MAX_BYTES + 1))
+
+
+def test_white_space_in_a_text_becomes_single_spaces():
+    assert load(description=" Finds\n\n one\t\u2028\xa0now ").description == "Finds one now"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * 501, 'a\u202e"""', "a\0", "\ud800", "a\x1b[2J"])
+def test_a_text_that_is_empty_or_too_long_or_hides_something_is_refused(text):
+    assert problems(description=text)[0].startswith("description: must be ")
+    assert problems(requirements=["a", text])[0].startswith("requirements.1: must be ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("strng", "unknown type; did you mean string?"),
+        ("", "unknown type; known are"),
+        ("string!!", "unknown type; did you mean string?"),
+        ("!", "unknown type; known are"),
+        ("string:a", "unknown type; did you mean string?"),
+        ("list", "unknown type; did you mean"),
+        ("list:", "unknown type; known are"),
+        ("list:list:date", "a list holds no lists"),
+        ("list:string!!", "unknown type"),
+        ("enum", "must be enum:a:b"),
+        ("enum:", "must be enum:a:b"),
+        ("enum:a::b", "must be enum:a:b"),
+        ('enum:a"b', "must be enum:a:b"),
+        ("enum:a\n", "must be enum:a:b"),
+        ("enum: a", "must be enum:a:b"),
+        (f"enum:{'a' * 41}", "must be enum:a:b"),
+        ("enum:a:b:a", "a choice stands twice"),
+        ("x" * 1001, "must be a type, of 1000 characters at most"),
+        (7, "must be a type"),
+        (None, "must be a type"),
+        (["string"], "must be a type"),
+    ],
+)
+def test_a_wrong_type_is_told_with_what_would_be_right(asked, told):
+    (problem,) = problems(fields={"pet": asked})
+    assert problem.startswith(f"fields.pet: {told}")
+
+
+def test_too_many_fields_or_requirements_are_refused():
+    assert "50 fields at most" in problems(fields={f"a{n}": "date" for n in range(51)})[0]
+    assert "50 texts at most" in problems(requirements=["a"] * 51)[0]
+
+
+@pytest.mark.parametrize("fields", [[], "none", 7, [["pet", "date"]]])
+def test_fields_that_are_no_object_are_refused(fields):
+    assert "must be an object like" in problems(fields=fields)[0]
+
+
+def test_a_name_that_cannot_be_shown_is_escaped_and_cut():
+    (problem,) = problems(**{"\x1b[2J" + "x" * 1000: 1})
+    assert problem.startswith("'\\x1b[2Jxxx")
+    assert len(problem) < 200
