@@ -83,13 +83,15 @@ def served(
     folder: Path,
     *arguments: str,
     cwd: Path | None = None,
+    project: Path | None = None,
     ready: Callable[[], object] | None = None,
     **variables: object,
 ) -> Iterator[Served]:
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
 
     `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
-    a file in `folder`. `ready` stands in for asking the startup probe.
+    a file in `folder`. `project` is the root of another copy of PetSage that is served in place of
+    this one. `ready` stands in for asking the startup probe.
     """
     main, management = free_port(), free_port()
     settings = {
@@ -100,6 +102,8 @@ def served(
         **variables,
     }
     environment = environment_of(settings)
+    if project:
+        cwd, environment = project, {**environment, "PYTHONPATH": str(project)}
     log = folder / f"serve-{main}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
