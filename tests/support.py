@@ -22,7 +22,8 @@ ROOT = Path(__file__).parent.parent
 
 def tool(name: str, *places: str) -> str:
     """The path of a program. Where it is missing the test skips, but with `CI=true` it fails."""
-    path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(["/usr/sbin", *places]))
+    beside = [str(Path(sys.executable).parent), "/usr/sbin", *places]
+    path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(beside))
     if path is None:
         missing = f"{name} is not installed"
         if os.environ.get("CI") == "true":
