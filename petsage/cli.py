@@ -3,13 +3,13 @@ configuration that is wrong (sysexits.h); what else there is stands with each co
 
 import logging
 import sys
-from importlib.resources import files
 from typing import NoReturn
 
 import click
 from marshmallow import ValidationError
 
 from petsage import check
+from petsage import deploy as files
 from petsage.builder import BuildError
 from petsage.builder.commands import feature
 from petsage.config import Config, ConfigError, package_version
@@ -110,8 +110,28 @@ def deploy() -> None:
 @deploy.command()
 def nginx() -> None:
     """The nginx site in front of the main listener."""
-    click.echo(_deploy_file("nginx.conf"), nl=False)
+    click.echo(files.text("nginx.conf"), nl=False)
 
 
-def _deploy_file(name: str) -> str:
-    return (files("petsage") / "deploy" / name).read_text(encoding="utf-8")
+@deploy.command()
+@click.option("--image", required=True, help="What to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].")
+@click.option("--release", required=True, help="What it is called, and proven to be.")
+def kubernetes(image: str, release: str) -> None:
+    """The Kubernetes manifests, and the Job that proves the rollout."""
+    try:
+        manifests = files.kubernetes(image, release)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(manifests, nl=False)
+
+
+@deploy.command()
+def systemd() -> None:
+    """The systemd unit."""
+    click.echo(files.text("petsage.service"), nl=False)
+
+
+@deploy.command()
+def container() -> None:
+    """The Containerfile, to be built in the project's folder."""
+    click.echo(files.text("Containerfile"), nl=False)
