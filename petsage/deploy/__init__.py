@@ -39,6 +39,4 @@ def kubernetes(image: str, release: str) -> str:
             "-, _ and ., a letter or digit first and last"
         )
     suffix = re.sub("[_.]", "-", release.lower())
-    return Template(text("kubernetes.yaml")).substitute(
-        image=image, release=release, suffix=suffix
-    )
+    return Template(text("kubernetes.yaml")).substitute(image=image, release=release, suffix=suffix)
