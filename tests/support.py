@@ -79,6 +79,21 @@ class Served:
         return [int(pid) for pid in children.read_text().split()]
 
 
+def holders(service: Served, url: str) -> list[int]:
+    """The workers that listen at this URL."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "0A"}
+    return [worker for worker in service.workers() if inodes & _sockets(worker)]
+
+
+def _sockets(pid: int) -> set[str]:
+    try:
+        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it ended meanwhile
+        return set()
+
+
 @contextmanager
 def served(
     folder: Path,

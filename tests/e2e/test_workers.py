@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.support import get, served, wait_until
+from tests.support import get, holders, served, wait_until
 
 APPLICATION = """\
 import os, time
@@ -46,21 +46,6 @@ def probe_worker(service):
     """The one worker that holds the management listener; the arbiter holds it too."""
     (worker,) = holders(service, service.management)
     return worker
-
-
-def holders(service, url):
-    """The workers that listen at this URL."""
-    port = f":{int(url.rpartition(':')[2]):04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "0A"}
-    return [worker for worker in service.workers() if inodes & _sockets(worker)]
-
-
-def _sockets(pid):
-    try:
-        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # it ended meanwhile
-        return set()
 
 
 def whole(service, workers=2, seconds=5):
