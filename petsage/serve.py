@@ -27,7 +27,7 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
     """
     if application:
         _find(application)
-    try_addresses(config.bind, config.management_bind)
+    try_addresses(config.management_bind, config.bind)
     script = _gunicorn()
     arguments = [script, "--config", "python:petsage.gunicorn_conf"]
     arguments += [application] if application else ["--preload", OWN_APPLICATION]
@@ -61,28 +61,30 @@ def try_addresses(*addresses: Address) -> None:
     """Binds all of them at once for a moment. Raises `ServeError` naming the first that fails.
 
     gunicorn alone would take a unix path over from a live listener without a word, and try a taken
-    port again for 5 s.
+    port again for 5 s. At the last address nobody is accepted meanwhile: a proxy's POST would be
+    reset, and lost.
     """
     if len(set(addresses)) < len(addresses):
         raise ServeError(f"cannot listen on {addresses[0]} twice: each listener needs its own")
     with ExitStack() as held:
         for address in addresses:
             try:
-                held.enter_context(_listening(address))
+                listener = held.enter_context(_bound(address))
+                # Two that are merely bound do not collide.
+                if address is not addresses[-1] and not address.path:
+                    listener.listen(1)
             except OSError as error:
                 raise ServeError(f"cannot listen on {address}: {_why(error)}") from error
 
 
-def _listening(address: Address) -> socket.socket:
+def _bound(address: Address) -> socket.socket:
     if address.path:
         return _free_path(Path(address.path))
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family)
     try:
-        # As gunicorn does it. Only listening tells: two that are merely bound do not collide.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does it
         listener.bind((address.host, address.port))
-        listener.listen(1)
     except OSError:
         listener.close()
         raise

@@ -3,6 +3,8 @@
 import os
 import socket
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,6 +51,24 @@ def test_two_addresses_that_overlap_are_refused():
     port = free_port()
     with pytest.raises(ServeError, match="another process listens there"):
         try_addresses(Address("0.0.0.0", port), Address("127.0.0.1", port))
+
+
+def test_while_addresses_are_tried_no_client_of_the_main_one_is_taken_in():
+    management, main = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
+    over, taken_in = threading.Event(), []
+
+    def knock():
+        while not over.is_set():
+            with socket.socket() as client:
+                taken_in.append(client.connect_ex((main.host, main.port)) == 0)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(knock)
+        for _ in range(500):
+            try_addresses(management, main)
+        over.set()
+    assert taken_in
+    assert not any(taken_in)
 
 
 def test_an_address_of_another_host_is_refused():
