@@ -1,0 +1,126 @@
+"""What it costs to be served by PetSage, beside plain gunicorn with a hand-written application.
+
+    python -m pytest tests/bench/bench_serving.py
+
+Both have two workers of four threads. They take turns, so that the machine's moods hit both alike.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.e2e.proxy import nginx
+from tests.support import PETSAGE, ROOT, environment_of, free_port, get, tool, wait_until
+
+ROUNDS = 9
+PATH = "/api/v1/smoke-test"
+
+Command = Callable[[str], list[str]]
+"""An address to listen on becomes a command; PetSage is told by its environment."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server, and how long it took from its start to the first 200, in seconds."""
+
+    process: subprocess.Popen[str]
+    address: str
+    started_seconds: float
+
+    def pss_bytes(self) -> int:
+        """What the arbiter and its workers take together, each shared page divided by its users."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids = [self.process.pid, *map(int, children.read_text().split())]
+        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+        return sum(int(re.search(r"(?m)^Pss: +(\d+) kB", text)[1]) * 1024 for text in rollups)
+
+
+def petsage(_address: str) -> list[str]:
+    return [PETSAGE, "serve"]
+
+
+def plain(address: str) -> list[str]:
+    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
+    options = ["--workers=2", "--worker-class=gthread", "--threads=4", "--keep-alive=75"]
+    return [gunicorn, *options, f"--bind={address}", "tests.bench.plain:app"]
+
+
+@contextmanager
+def running(command: Command) -> Iterator[Running]:
+    address = f"127.0.0.1:{free_port()}"
+    settings = {
+        "bind": address,
+        "management_bind": f"127.0.0.1:{free_port()}",
+        "workers": 2,
+        "threads": 4,
+        "drain_seconds": 0,
+    }
+    began = time.monotonic()
+    with subprocess.Popen(
+        command(address), env=environment_of(settings), cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until(lambda: get(f"http://{address}{PATH}").status == 200)
+            yield Running(process, address, time.monotonic() - began)
+        finally:
+            process.terminate()
+
+
+def in_turn(unit: str, measure: Callable[[Command], float]) -> float:
+    """Shows the medians of what was measured for both; returns that of PetSage's multiples."""
+    pairs = [(measure(petsage), measure(plain)) for _ in range(ROUNDS)]
+    ours, theirs = (median(values) for values in zip(*pairs, strict=True))
+    ratio = median(own / other for own, other in pairs)
+    print(f"  PetSage {ours:.3g} {unit}, plain {theirs:.3g} {unit}: {ratio:.2f} times")
+    return ratio
+
+
+def load(url: str, seconds: int) -> float:
+    """Requests in a second, over 32 connections; every answer a 200."""
+    told = subprocess.check_output([tool("wrk"), "-t1", "-c32", f"-d{seconds}s", url], text=True)
+    assert "Non-2xx" not in told, told
+    assert "Socket errors" not in told, told
+    return float(re.search(r"Requests/sec: +([\d.]+)", told)[1])
+
+
+def test_memory(capsys):
+    def measure(command: Command) -> float:
+        with running(command) as server:
+            load(f"http://{server.address}{PATH}", seconds=2)
+            return server.pss_bytes() / 1e6
+
+    with capsys.disabled():
+        print("\nThe memory (PSS) of all processes, after some seconds of load:")
+        assert in_turn("MB", measure) <= 1
+
+
+def test_start(capsys):
+    def measure(command: Command) -> float:
+        with running(command) as server:
+            return server.started_seconds
+
+    with capsys.disabled():
+        print("\nFrom the start to the first 200:")
+        assert in_turn("s", measure) <= 1.3
+
+
+def test_throughput(capsys, tmp_path):
+    unlimited = (("limit_req        zone=petsage_smoke_test burst=50 nodelay;", ""),)
+
+    def measure(command: Command) -> float:
+        with running(command) as server, nginx(tmp_path, server.address, also=unlimited) as base:
+            return load(base + PATH, seconds=3)
+
+    with capsys.disabled():
+        print("\nThe smoke test behind nginx, over 32 connections:")
+        assert in_turn("requests/s", measure) >= 1
