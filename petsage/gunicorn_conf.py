@@ -137,8 +137,12 @@ class _JsonErrors:
 
 
 def pre_fork(server: Any, worker: Worker) -> None:
-    """The worker about to be forked becomes the probe worker if there is none."""
-    worker.probe = not any(other.probe for other in server.WORKERS.values())
+    """The worker about to be forked becomes the probe worker if there is none.
+
+    Not the very first one, though: gunicorn waits up to 0.1 s before it forks the next.
+    """
+    others = server.WORKERS.values()
+    worker.probe = bool(others) and not any(other.probe for other in others)
     if worker.probe:
         worker.age = math.inf  # the arbiter retires the one with the lowest age
 

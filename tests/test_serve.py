@@ -1,4 +1,4 @@
-"""Promises before the exec: what cannot be served is refused in one line."""
+"""Promises before gunicorn starts: what cannot be served is refused in one line."""
 
 import os
 import socket

@@ -1,7 +1,7 @@
 """The files that deploy PetSage, as `petsage deploy` prints them."""
 
 import re
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 # https://github.com/distribution/reference: [HOST[:PORT]/]PATH[:TAG][@DIGEST]
@@ -20,7 +20,7 @@ _RELEASE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,42}[A-Za-z0-9])?", re.ASC
 
 def text(name: str) -> str:
     """The file of that name, as it stands in the package."""
-    return (files(__name__) / name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def kubernetes(image: str, release: str) -> str:

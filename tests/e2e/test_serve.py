@@ -39,9 +39,9 @@ def curl(*arguments):
     return subprocess.check_output([tool("curl"), "-sS", *arguments], text=True)
 
 
-def test_process_one_is_gunicorn_itself(service):
-    command = Path(f"/proc/{service.process.pid}/cmdline").read_text()
-    assert "gunicorn\0--config\0python:petsage.gunicorn_conf" in command
+def test_process_one_is_the_arbiter_itself(service):
+    (parent,) = {Path(f"/proc/{pid}/stat").read_text().split()[3] for pid in service.workers()}
+    assert int(parent) == service.process.pid
 
 
 def test_workers_and_one_probe_worker_run(service):
