@@ -5,6 +5,7 @@ https://gunicorn.org/reference/settings/. The hooks give an arbiter one more wor
 worker, which alone serves the management listener, and make its stop a drain.
 """
 
+import gc
 import logging
 import math
 import select
@@ -187,6 +188,8 @@ def on_reload(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Opens the main unix socket to the proxy, and makes the first SIGTERM a drain."""
+    # Or each worker's collector writes into every page that it shares with the arbiter.
+    gc.freeze()
     server.log.error_log.addFilter(_is_no_stalled_client)
     if _config.bind.path:
         Path(_config.bind.path).chmod(0o666)
