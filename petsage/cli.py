@@ -15,6 +15,7 @@ from petsage.builder.commands import feature
 from petsage.config import Config, ConfigError, package_version
 from petsage.health.checks import Check, Status, whereabouts
 from petsage.health.dependencies import checks_from_urls
+from petsage.rollout_cli import smoke_test
 from petsage.serve import ServeError, serve
 
 EX_SOFTWARE = 70
@@ -100,6 +101,7 @@ def _checks_of(urls: tuple[str, ...]) -> tuple[Check, ...]:
 
 
 main.add_command(feature)
+main.add_command(smoke_test)
 
 
 @main.group()

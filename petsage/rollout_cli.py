@@ -1,0 +1,299 @@
+"""The command `petsage smoke-test`: reads what is asked for, and hands it to a rollout."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import ssl
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+
+from petsage import rollout_report as report
+from petsage.client import Client, Target, resolve
+from petsage.rollout import Outcome, Plan, Rollout, Watcher
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
+COUNT = click.IntRange(1, 10000)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+Addresses = dict[tuple[str, int], tuple[str, ...]]
+
+
+class _Usage(click.ClickException):
+    """Wrong usage, told in one line."""
+
+    exit_code = 2
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        raise _Usage(" ".join(error.format_message().split())) from None
+
+
+class _Strict(click.Command):
+    """Refuses an option that is given twice: click would take the last one, without a word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _one_line():
+            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            for parameter, times in Counter(given).items():
+                if times > 1 and not parameter.multiple:
+                    raise click.UsageError(f"{parameter.opts[0]} is given {times} times")
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _one_line():
+            return super().invoke(ctx)
+
+
+def seconds(text: str) -> float:
+    """What an option's value is, in seconds. Raises `click.BadParameter`, as all of these."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 86400:
+        raise click.BadParameter("it must be a number of seconds above 0 and at most 86400")
+    return value
+
+
+def header(text: str) -> tuple[str, str]:
+    """A name and a value, which is never told again."""
+    name, colon, value = text.partition(":")
+    if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+        raise click.BadParameter("it must be of the form 'Name: value', in one line of Latin-1")
+    return name, value.strip()
+
+
+def override(text: str) -> tuple[tuple[str, int], tuple[str, ...]]:
+    """A host and a port, and the addresses to use for them."""
+    try:
+        host, port, addresses = text.split(":", 2)
+        found = tuple(str(ip_address(one.strip("[]"))) for one in addresses.split(","))
+        return (host.lower(), int(port)), found
+    except ValueError:
+        raise click.BadParameter("it must be HOST:PORT:ADDRESS[,ADDRESS...]") from None
+
+
+def release(text: str) -> str:
+    """As `PETSAGE_RELEASE`. An empty one is a variable that is not set, and would prove nothing."""
+    if not re.fullmatch(r"[!-~]{1,128}", text):
+        raise click.BadParameter("it must be 1 to 128 printable ASCII characters without spaces")
+    return text
+
+
+def _targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Target, ...]:
+    """Each once. `@FILE` and `-` stand for targets, a line each; `#` begins a comment line."""
+    found: dict[Target, None] = {}
+    for value in values:
+        if value == "-":
+            found |= _listed("standard input", sys.stdin.buffer.read())
+        elif value.startswith("@"):
+            found |= _listed(value[1:], _content(value[1:]))
+        else:
+            found[_target(value, "")] = None
+    if not found:
+        raise click.UsageError("no target: name one, as in http://127.0.0.1:8000")
+    return tuple(found)
+
+
+def _content(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it cannot be read"
+        raise click.UsageError(f"the targets in {name!r}: {why}") from None
+
+
+def _listed(name: str, content: bytes) -> dict[Target, None]:
+    lines = enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1)
+    stripped = ((number, line.strip()) for number, line in lines)
+    found = {
+        _target(line, f"{name}, line {number}: "): None
+        for number, line in stripped
+        if line and not line.startswith("#")
+    }
+    if not found:
+        raise click.UsageError(f"{name} holds no target")
+    return found
+
+
+def _target(text: str, where: str) -> Target:
+    try:
+        return Target.parse(text)
+    except ValueError as error:
+        # What follows a ? or stands before an @ may be somebody's password.
+        named = "a target" if set(text) & set("?@") or len(text) > 200 else ascii(text)
+        raise click.UsageError(f"{where}{named}: {error}") from None
+
+
+@click.command("smoke-test", cls=_Strict)
+@click.argument("targets", nargs=-1, metavar="TARGET...", callback=_targets)
+@click.option("--every-address", is_flag=True, help="Ask each address that a name resolves to.")
+@click.option("--instances", metavar="N", type=COUNT, help="So many must answer for each target.")
+@click.option("--release", type=release, help="Each answer must carry it.")
+@click.option(
+    "--consecutive", metavar="K", type=COUNT, help="Good passes in a row, a second apart."
+)
+@click.option(
+    "--wait", "wait_seconds", type=seconds, help="Wait for what can heal, this long in all."
+)
+@click.option("--timeout", "timeout_seconds", type=seconds, help="For one whole answer: 5 s.")
+@click.option("--max-latency", "max_latency_seconds", type=seconds, help="Slower is a breach.")
+@click.option(
+    "--resolve", "overrides", type=override, multiple=True, help="HOST:PORT:ADDRESS[,...]"
+)
+@click.option("--header", "headers", type=header, multiple=True, help="'Name: value'")
+@click.option("--cacert", metavar="FILE", help="Trust these certificates and no others.")
+@click.option("--cert", metavar="FILE", help="The client's certificate, maybe with its key.")
+@click.option("--key", metavar="FILE", help="The key of --cert.")
+@click.option("--insecure", is_flag=True, help="Check no certificate.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print the result as JSON.")
+@click.option("--junit", type=FILE, metavar="FILE", help="Write a JUnit document.")
+@click.option("--annotations/--no-annotations", envvar="GITHUB_ACTIONS", help="GitHub's.")
+@click.pass_context
+def smoke_test(
+    ctx: click.Context,
+    /,
+    headers: tuple[tuple[str, str], ...],
+    overrides: tuple[tuple[tuple[str, int], tuple[str, ...]], ...],
+    json_wanted: bool,
+    junit: Path | None,
+    annotations: bool,
+    **wanted: Any,
+) -> None:
+    """Prove a deployment: whether each TARGET answers the smoke test.
+
+    A TARGET is http://HOST[:PORT][/PATH], https://... or unix:/SOCKET[:/PATH]; @FILE and - name
+    files of them. Without a path, the smoke test's is asked.
+
+    \b
+    Exit codes, of several the first in this order:
+      0  proven
+      1  answered but wrong
+      4  wrong or mixed release
+      3  no valid connection
+      5  inconclusive: fewer instances, or fewer passes in a row, than asked for
+    130  interrupted
+    """
+    trust = {name: wanted.pop(name) for name in ("cacert", "cert", "key", "insecure")}
+    plan = Plan(**{name: value for name, value in wanted.items() if value is not None})
+    client = Client(headers, _tls(plan, **trust))
+    known = _overrides(overrides, plan)
+    rollout = Rollout(plan, client.get, partial(_resolved, known), _watcher(plan))
+    with _interrupting(rollout):
+        if junit:
+            _start_junit(junit)
+        if trust["insecure"]:
+            _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
+        outcome = rollout.run()
+        if junit:
+            _write(junit, report.as_junit(outcome))
+        _tell(outcome, json_wanted, annotations)
+    ctx.exit(outcome.kind)
+
+
+def _tls(
+    plan: Plan, *, cacert: str | None, cert: str | None, key: str | None, insecure: bool
+) -> ssl.SSLContext | None:
+    if key and not cert:
+        raise click.UsageError("--key needs --cert")
+    if insecure and cacert:
+        raise click.UsageError("--insecure and --cacert exclude each other")
+    if not any(target.secure for target in plan.targets):
+        return None  # to read the root certificates takes longer than a pass
+    name = "--cacert"
+    try:
+        context = ssl.create_default_context(cafile=cacert)
+        name = "--cert"
+        if cert:  # without a password OpenSSL would ask the terminal for one
+            context.load_cert_chain(cert, key, password="")
+    except OSError as error:
+        raise click.UsageError(f"{name} cannot be used: {error.strerror or error}") from None
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _overrides(given: tuple[tuple[tuple[str, int], tuple[str, ...]], ...], plan: Plan) -> Addresses:
+    asked = {(target.host, target.port) for target in plan.targets}
+    for place, times in Counter(place for place, _ in given).items():
+        named = f"--resolve {place[0]}:{place[1]}"
+        if times > 1:
+            raise click.UsageError(f"{named} is given {times} times: join them with commas")
+        if place not in asked:
+            raise click.UsageError(f"{named} is no target's host and port")
+    return dict(given)
+
+
+def _resolved(known: Addresses, target: Target, seconds: float) -> tuple[str, ...]:
+    if target.unix_path:
+        return ()
+    return known.get((target.host, target.port)) or resolve(target.host, seconds)
+
+
+def _watcher(plan: Plan) -> Watcher:
+    if sys.stderr.isatty():
+        return report.LiveTable(_err, shutil.get_terminal_size, time.monotonic)
+    return report.QuietLines(_err) if plan.wait_seconds or plan.consecutive > 1 else Watcher()
+
+
+def _err(text: str) -> None:
+    click.echo(text, err=True, nl=False)
+
+
+@contextmanager
+def _interrupting(rollout: Rollout) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the rollout, and what is known is told; the second all."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+        rollout.interrupt()
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start_junit(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"--junit {path}: it is not a file")
+    try:
+        _write(path, report.as_junit(None))
+    except OSError as error:
+        raise click.UsageError(f"--junit {path}: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All at once: who reads the file finds the one document or the other."""
+    path = path.resolve()
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _tell(outcome: Outcome, json_wanted: bool, annotations: bool) -> None:
+    click.echo(report.as_json(outcome) if json_wanted else report.as_text(outcome), nl=False)
+    if annotations:
+        _err(report.as_annotations(outcome))
