@@ -285,7 +285,7 @@ def resolve(
         try:
             replies = look_up(host, None, type=socket.SOCK_STREAM)
             found.set_result(tuple(dict.fromkeys(str(address[0]) for *_, address in replies)))
-        except OSError as error:
+        except Exception as error:
             found.set_exception(error)
 
     threading.Thread(target=work, name="resolve", daemon=True).start()

@@ -210,7 +210,7 @@ def _unanswered(error: NoAnswer, seconds: float) -> Breach:
             seen = shown(cause.verify_message)
             return Breach(Kind.UNREACHED, "certificate", "a valid one", seen, False)
         case ssl.SSLError() as cause if not isinstance(cause, ssl.SSLEOFError):
-            seen = f"{shown(cause.reason or cause.strerror)} {error.step}"
+            seen = f"{shown(cause.strerror)} {error.step}"
             return Breach(Kind.UNREACHED, "TLS", "a connection", seen, False)
         case socket.gaierror() as cause:
             return Breach(Kind.UNREACHED, "name", "an address", shown(cause.strerror), True)

@@ -1,0 +1,489 @@
+"""`petsage smoke-test` against real servers, good and hostile, on loopback addresses."""
+
+import itertools
+import json
+import os
+import pty
+import signal
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from petsage.client import Client, Target
+from petsage.rollout import Outcome, Plan, Rollout
+from tests.hostile import (
+    BODY,
+    Authority,
+    Connection,
+    Script,
+    Server,
+    answer,
+    hangs,
+    says,
+    server,
+)
+from tests.support import PETSAGE, environment_of, free_port, served, wait_until
+
+Finished = subprocess.CompletedProcess[str]
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {k: v for k, v in environment_of({}).items() if k != "GITHUB_ACTIONS"}
+    return clean | more
+
+
+def smoke_test(*arguments: object, lines: str = "", **variables: str) -> Finished:
+    """Runs the command; `lines` are its standard input."""
+    return subprocess.run(
+        [PETSAGE, "smoke-test", *map(str, arguments)],
+        env=environment(**variables),
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def is_refused(told: str, *arguments: object, lines: str = "") -> str:
+    """The one line that a wrong usage gets."""
+    finished = smoke_test(*arguments, lines=lines)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.count("\n") == 1
+    assert told in finished.stderr
+    return finished.stderr
+
+
+def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
+    with served(tmp_path, release="2.0", instance="a") as pets:
+        finished = smoke_test(pets.main, "--release", "2.0", "--instances", 1)
+        assert finished.returncode == 0, finished
+        assert finished.stdout.startswith("proven: 1 of 1 keep the contract, release 2.0 (1)")
+        assert finished.stderr == ""
+        finished = smoke_test(pets.main, "--release", "2.1", "--json")
+    data = json.loads(finished.stdout)
+    assert (finished.returncode, data["exit_code"]) == (4, 4)
+    assert data["rows"][1]["breach"]["seen"] == "2.0 from instance a"
+
+
+def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
+    with server(says(answer()), path=tmp_path / "pets.sock"):
+        assert smoke_test(f"unix:{tmp_path}/pets.sock").returncode == 0
+    assert smoke_test(f"unix:{tmp_path}/none.sock").returncode == 3
+
+
+def test_a_late_start_is_waited_for() -> None:
+    port = free_port()
+    command = [PETSAGE, "smoke-test", f"http://127.0.0.1:{port}", "--wait", "30"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        first = process.stderr.readline()
+        assert first.startswith("pass 1: 0 of 1 keep the contract; ")
+        assert "Connection refused" in first
+        with server(says(answer()), port=port):
+            output, _ = process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert output.startswith("proven")
+
+
+BAD: dict[str, tuple[Script, int, str]] = {
+    "hangs": (hangs, 3, "time: expected an answer within 0.5 s, seen a time-out waiting for an"),
+    "drips": (
+        lambda connection: connection.drip(itertools.repeat(b"H")),
+        3,
+        "time: expected an answer within 0.5 s",
+    ),
+    "endless body": (
+        lambda connection: connection.drip(
+            itertools.chain(
+                [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"],
+                itertools.repeat(b" " * 65536),
+            ),
+            0,
+        ),
+        1,
+        "body: expected at most 65536 bytes, seen more",
+    ),
+    "a body of 100 MB": (
+        says(answer(bytes(100 * 1024 * 1024))),
+        1,
+        "body: expected at most 65536 bytes, seen more",
+    ),
+    "a wrong content type": (
+        says(answer(content_type="text/html")),
+        1,
+        "content type: expected application/json, seen text/html",
+    ),
+    "a redirect": (
+        says(answer(b"", "301 Moved", location="https://pets.example/")),
+        1,
+        "status: expected 200, seen 301 to https://pets.example/",
+    ),
+    "a broken body": (says(answer(b'{"status":"ok"}')), 1, "seen no feature, no message"),
+    "forbidden": (says(answer(b"", "403 Forbidden")), 1, "status: expected 200, seen 403"),
+    "not HTTP": (says(b"220 mail ESMTP\r\n"), 1, "protocol: expected HTTP, seen BadStatusLine"),
+    "an old release": (says(answer(release="1")), 4, "release: expected 2, seen 1 from instance a"),
+    "no release": (says(answer(release="")), 4, "release: expected 2, seen none from instance a"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_answer_is_told_exactly(name: str) -> None:
+    script, code, told = BAD[name]
+    with server(script) as bad:
+        finished = smoke_test(bad.url, "--timeout", "0.5", "--release", 2)
+    assert finished.returncode == code, finished
+    assert finished.stdout.startswith(f"FAIL {bad.url}/api/v1/smoke-test")
+    assert told in finished.stdout
+
+
+@pytest.mark.parametrize("name", ["a broken body", "forbidden", "endless body", "a redirect"])
+def test_what_cannot_heal_is_not_waited_for(name: str) -> None:
+    script, code, _ = BAD[name]
+    with server(script) as bad:
+        assert smoke_test(bad.url, "--wait", 600).returncode == code
+        assert len(bad.requests) == 1
+
+
+def test_a_time_out_of_the_whole_tells_what_was_wrong() -> None:
+    with server(says(answer(release="1"))) as old:
+        finished = smoke_test(old.url, "--wait", 1, "--release", 2)
+    assert finished.returncode == 4
+    assert len(old.requests) > 2
+
+
+def test_a_slow_answer_breaches_the_latency() -> None:
+    def slow(connection: Connection) -> None:
+        connection.over.wait(0.3)
+        connection.sock.sendall(answer())
+
+    with server(slow) as pets:
+        finished = smoke_test(pets.url, "--max-latency", 0.25)
+    assert finished.returncode == 1
+    assert "latency: expected at most 0.25 s, seen 0." in finished.stdout
+
+
+def test_a_flapping_target_is_not_proven() -> None:
+    flapping = itertools.cycle([answer(), answer(b"", "503 Service Unavailable")])
+
+    def script(connection: Connection) -> None:
+        connection.sock.sendall(next(flapping))
+
+    with server(script) as pets:
+        finished = smoke_test(pets.url, "--consecutive", 2, "--wait", 3)
+    assert finished.returncode in (1, 5)
+    assert "pass 2: 0 of 1" in finished.stderr
+
+
+# Several addresses of one name.
+
+
+@contextmanager
+def replicas(scripts: Mapping[str, Script]) -> Iterator[int]:
+    """Servers at several addresses, all at one port, which is returned."""
+    with ExitStack() as stack:
+        port = 0
+        for host, script in scripts.items():
+            port = stack.enter_context(server(script, host, port)).port
+        yield port
+
+
+def by_name(port: int, scripts: Mapping[str, Script]) -> list[str]:
+    return [
+        f"http://pets:{port}",
+        "--every-address",
+        "--resolve",
+        f"pets:{port}:{','.join(scripts)}",
+    ]
+
+
+def five(odd: Script) -> dict[str, Script]:
+    scripts = {f"127.0.0.{n}": says(answer(instance=f"i{n}")) for n in range(11, 16)}
+    return scripts | {"127.0.0.13": odd}
+
+
+def test_one_old_replica_of_five_is_found() -> None:
+    scripts = five(says(answer(release="1", instance="old")))
+    with replicas(scripts) as port:
+        finished = smoke_test(*by_name(port, scripts), "--release", 2)
+    assert finished.returncode == 4
+    assert "; 1 from instance old at 127.0.0.13\n" in finished.stdout
+    assert "release 2 (4), release 1 (1), 5 instances, 5 requests" in finished.stdout
+
+
+def test_one_replica_of_five_that_hangs_holds_up_no_other() -> None:
+    scripts = five(hangs)
+    with replicas(scripts) as port:
+        finished = smoke_test(*by_name(port, scripts), "--timeout", 1, "--json")
+    rows = json.loads(finished.stdout)["rows"]
+    assert finished.returncode == 3
+    assert [row["address"] for row in rows if row["breach"]] == ["127.0.0.13"]
+    assert all(row["seconds"] < 1 for row in rows if not row["breach"])
+
+
+def test_all_replicas_are_asked_by_their_name() -> None:
+    asked = []
+
+    def script(connection: Connection) -> None:
+        asked.append(connection.request)
+        connection.sock.sendall(answer())
+
+    scripts = dict.fromkeys(("127.0.0.11", "127.0.0.12"), script)
+    with replicas(scripts) as port:
+        assert smoke_test(*by_name(port, scripts)).returncode == 0
+    assert len(asked) == 2
+    assert all(f"Host: pets:{port}\r\n".encode() in request for request in asked)
+
+
+def test_instances_behind_one_address_are_counted() -> None:
+    some = [answer(instance=name) for name in "abac"]
+    with server(says(*some)) as pets:
+        finished = smoke_test(pets.url, "--instances", 3)
+        assert (finished.returncode, len(pets.requests)) == (0, 4)
+    with server(says(*some[:2])) as pets:
+        finished = smoke_test(pets.url, "--instances", 3)
+    assert finished.returncode == 5
+    assert "instances: expected 3, seen 2 of 3 in 40 requests" in finished.stdout
+
+
+def run_through(passes: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
+    """A rollout over TCP whose resolver finds other addresses in each pass."""
+    turns = itertools.chain(passes, itertools.repeat(passes[-1]))
+    plan = Plan(
+        targets=(Target.parse(f"http://pets:{port}"),),
+        every_address=True,
+        wait_seconds=30,
+        **wanted,
+    )
+    return Rollout(plan, Client().get, lambda *_: next(turns)).run()
+
+
+def test_an_address_that_appears_counts_and_one_that_vanishes_is_told() -> None:
+    first, second, third = (f"127.0.0.{n}" for n in (11, 12, 13))
+    late = says(answer(release="1"), answer())
+    with replicas({first: says(answer()), second: says(answer()), third: late}) as port:
+        outcome = run_through([(first, second), (second, third)], port, consecutive=2, release="2")
+    assert outcome.kind == 0
+    assert outcome.passes == 4
+    assert [note.rpartition(": ")[2] for note in outcome.notes] == [
+        f"{third} appeared",
+        f"{first} vanished",
+    ]
+
+
+def test_an_address_that_vanishes_with_its_replica_is_no_breach_any_more() -> None:
+    with replicas({"127.0.0.11": says(answer())}) as port:
+        outcome = run_through([("127.0.0.11", "127.0.0.12"), ("127.0.0.11",)], port)
+    assert (outcome.kind, outcome.passes) == (0, 2)
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@contextmanager
+def https(context: ssl.SSLContext) -> Iterator[tuple[Server, list[str]]]:
+    """A server, and how it is asked as pets.example."""
+    with server(says(answer()), tls=context) as pets:
+        where = f"pets.example:{pets.port}"
+        yield pets, [f"https://{where}", "--resolve", f"{where}:127.0.0.1"]
+
+
+def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None:
+    with https(authority.server_context("pets.example")) as (_, asked):
+        assert smoke_test(*asked, "--cacert", authority.path).returncode == 0
+        finished = smoke_test(*asked)
+    assert finished.returncode == 3
+    assert "certificate: expected a valid one, seen unable to get local issuer" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "told"),
+    [("pets.example", -1, "certificate has expired"), ("other.example", 1, "Hostname mismatch")],
+)
+def test_a_certificate_that_does_not_hold_ends_it_at_once(
+    authority: Authority, name: str, days: int, told: str
+) -> None:
+    with https(authority.server_context(name, days)) as (pets, asked):
+        finished = smoke_test(*asked, "--cacert", authority.path, "--wait", 600)
+        assert finished.returncode == 3
+        assert told in finished.stdout
+        assert not pets.requests
+        finished = smoke_test(*asked, "--insecure")
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("WARNING: --insecure: ")
+
+
+def test_a_client_shows_its_certificate(authority: Authority) -> None:
+    context = authority.server_context("pets.example")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.path)
+    cert, key = authority.certificate("ci.example")
+    with https(context) as (_, asked):
+        asked += ["--cacert", str(authority.path)]
+        assert smoke_test(*asked, "--cert", cert, "--key", key).returncode == 0
+        assert smoke_test(*asked).returncode == 3
+
+
+# Usage.
+
+
+def test_no_target_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
+    empty = tmp_path / "targets"
+    empty.write_text("# nobody\n\n")
+    is_refused("no target")
+    is_refused("targets holds no target", f"@{empty}")
+    is_refused("targets holds no target", f"@{empty}", "http://127.0.0.1")
+    is_refused("standard input holds no target", "-")
+    is_refused("No such file", f"@{tmp_path}/none")
+
+
+def test_many_targets_come_from_a_file_or_standard_input(tmp_path: Path) -> None:
+    with server(says(answer())) as one, server(says(answer())) as two:
+        lines = f"# ours\n{one.url}\n\n  {two.url}\n{one.url}\n"
+        (tmp_path / "targets").write_text(lines)
+        for finished in (smoke_test(f"@{tmp_path}/targets"), smoke_test("-", lines=lines)):
+            assert finished.returncode == 0
+            assert "2 of 2 keep the contract" in finished.stdout
+
+
+def test_wrong_usage_is_told_in_one_line() -> None:
+    target = "http://127.0.0.1:1"
+    is_refused("begins with http://", "127.0.0.1:8000")
+    is_refused("did you mean https?", "htps://pets")
+    is_refused("'pets:80': a target", "-", lines="http://pets\npets:80\n")
+    is_refused("--release", target, "--relase", 2)
+    is_refused("--release", target, "--release", "")
+    is_refused("--wait is given 2 times", target, "--wait", 1, "--wait", 2)
+    is_refused("number of seconds", target, "--timeout", "nan")
+    is_refused("--key needs --cert", target, "--key", "x")
+    is_refused("exclude each other", target, "--cacert", "x", "--insecure")
+    is_refused("--cacert cannot be used: No such file", "https://pets", "--cacert", "/none")
+    is_refused("no target's host and port", target, "--resolve", "pets:1:127.0.0.1")
+    is_refused("given 2 times", "http://a:1", *["--resolve", "a:1:127.0.0.1"] * 2)
+    is_refused("HOST:PORT:ADDRESS", target, "--resolve", "pets:1:pets")
+    is_refused("--junit", target, "--junit", "/none/junit.xml")
+    is_refused("it is not a file", target, "--junit", "/dev/null")
+
+
+def test_no_secret_is_told() -> None:
+    assert "sesame" not in is_refused("use --header", "http://me:sesame@pets")
+    assert "sesame" not in is_refused("a target", "pets?token=sesame")
+    assert "sesame" not in is_refused("'Name: value'", "http://pets", "--header", "sesame")
+    assert "sesame" not in is_refused("'Name: value'", "http://pets", "--header", "a: sesame\nb: c")
+    with server(says(answer(b"", "401 Unauthorized"))) as pets:
+        finished = smoke_test(pets.url, "--header", "Authorization: Bearer sesame", "--json")
+        assert b"Authorization: Bearer sesame\r\n" in pets.requests[0]
+    assert finished.returncode == 1
+    assert "sesame" not in finished.stdout + finished.stderr
+
+
+# Reports.
+
+HOSTILE = "\x1b[2J]]>\x00::error::x%0A##[error]"
+
+
+def test_nothing_that_a_server_says_breaks_a_report(tmp_path: Path) -> None:
+    body = json.dumps({"status": HOSTILE, f"::error::{HOSTILE}\ud800": 1}).encode()
+    with server(says(answer(body, release="\x9b2\x85::warning::x"))) as pets:
+        junit = tmp_path / "junit.xml"
+        finished = smoke_test(pets.url, "--junit", junit, "--json", GITHUB_ACTIONS="true")
+    assert finished.returncode == 1
+    assert json.loads(finished.stdout)["rows"][0]["release"] == "\\x9b2\\x85::warning::x"
+    assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("::error title=smoke test%3A answered but wrong::http://127.0.0.1:")
+    assert line.isprintable()
+
+
+def test_annotations_are_only_for_github() -> None:
+    with server(says(answer(b"", "403 Forbidden"))) as pets:
+        assert smoke_test(pets.url).stderr == ""
+        assert smoke_test(pets.url, "--no-annotations", GITHUB_ACTIONS="true").stderr == ""
+
+
+def test_a_terminal_shows_a_live_table() -> None:
+    ours, theirs = pty.openpty()
+    with server(says(answer(release="2.1", instance="a"))) as pets:
+        finished = subprocess.run(
+            [PETSAGE, "smoke-test", pets.url, "--consecutive", "2"],
+            env=environment(COLUMNS="120", LINES="24"),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert finished.stdout.startswith(b"proven")
+    assert f"  ok    {pets.url}/api/v1/smoke-test  release 2.1  instance a" in shown
+    assert "2 passes over, 1 of 1 keep the contract" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("script", [hangs, says(answer()), says(answer(release="1"))])
+def test_an_interruption_at_any_moment_leaves_a_valid_junit_document(
+    tmp_path: Path, number: signal.Signals, script: Script
+) -> None:
+    with server(script) as pets:
+        for delay in (0, 0.05, 0.4):
+            junit = tmp_path / f"{delay}.xml"
+            asked = ["--wait", "60", "--release", "2", "--consecutive", "50", "--junit", str(junit)]
+            with subprocess.Popen(
+                [PETSAGE, "smoke-test", pets.url, *asked],
+                env=environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                wait_until(junit.exists)
+                threading.Event().wait(delay)
+                process.send_signal(number)
+                output, errors = process.communicate(timeout=10)
+            assert process.returncode == 130, errors
+            assert output.splitlines()[-1].startswith("interrupted: ")
+            assert "Traceback" not in errors
+            suite = ET.fromstring(junit.read_bytes())
+            assert suite.findall("testcase")[-1].find("failure").get("type") == "interrupted"
+            assert len(list(tmp_path.iterdir())) == 1
+            junit.unlink()
+
+
+def test_a_killed_run_leaves_a_document_that_fails(tmp_path: Path) -> None:
+    junit = tmp_path / "junit.xml"
+    junit.write_text("of the run before")
+    with (
+        server(hangs) as pets,
+        subprocess.Popen(
+            [PETSAGE, "smoke-test", pets.url, "--junit", str(junit)], env=environment()
+        ) as process,
+    ):
+        wait_until(lambda: pets.requests)
+        process.kill()
+    assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
+
+
+def test_an_endless_body_takes_no_memory() -> None:
+    script, code, _ = BAD["a body of 100 MB"]
+    with server(script) as pets:
+        process = subprocess.Popen(
+            [PETSAGE, "smoke-test", pets.url], env=environment(), stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == code
+    assert usage.ru_maxrss < 100 * 1024  # in KiB
+    assert len(BODY) < usage.ru_maxrss
