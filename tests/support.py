@@ -62,6 +62,22 @@ def get(url: str, **options: object) -> urllib3.BaseHTTPResponse:
         return pool.request("GET", url, redirect=False, **{"timeout": 10, **options})
 
 
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_kib(*command: str) -> int:
+    """The most memory that a command ever held, in KiB.
+
+    A small process runs it: the kernel counts what a parent held before exec as its child's.
+    """
+    peak = subprocess.check_output([sys.executable, "-c", _PEAK, *command], text=True)
+    return int(peak)
+
+
 @dataclass(frozen=True)
 class Served:
     """A running `petsage serve`."""
