@@ -53,7 +53,7 @@ class Breach:
     """Whether waiting can mend it."""
 
     def __str__(self) -> str:
-        return f"{self.where}: expected {self.expected}, seen {self.seen}"
+        return f"{self.where}: expected {self.expected}, saw {self.seen}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,12 @@ class Row:
     """Whether there was no time to ask, or not enough."""
 
     def __str__(self) -> str:
+        if self.address == EVERY:
+            return f"{self.target}, {EVERY}"
         return f"{self.target} at {self.address}" if self.address else self.target
 
 
-EVERY = "every address"
+EVERY = "all answers"
 
 _CONTRACT: dict[str, Any] = dict(SmokeTestSchema().dump(SUCCESS))
 _SUCCESS = SmokeTestSchema()
@@ -92,7 +94,8 @@ def shown(text: object, limit: int = 200) -> str:
     """
     text = str(text)
     cut = "..." if len(text) > limit else ""
-    return ascii(text[:limit])[1:-1].replace("##", "#\\x23") + cut
+    escaped = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text[:limit])
+    return escaped.replace("##", "#\\x23") + cut
 
 
 def judge(answer: Answer, release: str = "", max_latency_seconds: float | None = None) -> Row:
@@ -104,7 +107,7 @@ def judge(answer: Answer, release: str = "", max_latency_seconds: float | None =
     breach = _status(answer) or _content_type(answer) or _body(answer.body)
     breach = breach or _latency(answer.seconds, max_latency_seconds)
     said = shown(answer.headers.get("petsage-release", ""))
-    if breach and release and said and said != release:
+    if breach and release and said and said != shown(release):
         breach = replace(breach, heals=True)
     instance = shown(answer.headers.get("petsage-instance", ""))
     return Row("", "", breach, answer.status, said, instance, answer.seconds)
@@ -122,15 +125,15 @@ def _status(answer: Answer) -> Breach | None:
     if 300 <= status < 400:
         seen += f" to {shown(answer.headers.get('location', 'nowhere'))}"
     elif status == 503 and (failed := _failed(answer.body)):
-        seen += f" (failed: {', '.join(map(shown, failed))})"
+        seen += f" (failed: {shown(failed)})"
     return _wrong("status", "200", seen, status >= 500 or status in _HEALING)
 
 
-def _failed(body: bytes) -> list[str]:
+def _failed(body: bytes) -> str:
     try:
-        return list(_load(_FAILURE, _json(body))["failed"])[:20]
+        return ", ".join(_load(_FAILURE, _json(body))["failed"])
     except (ValueError, ValidationError):
-        return []
+        return ""
 
 
 def _content_type(answer: Answer) -> Breach | None:
@@ -228,6 +231,7 @@ def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:
 
     An answer that carries none and is broken anyway may be a proxy's, which has none.
     """
+    release = shown(release)
     said: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row.release or (row.status and not row.breach):

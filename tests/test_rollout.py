@@ -177,7 +177,7 @@ def test_a_flapping_target_is_never_proven() -> None:
 def test_too_few_passes_at_the_deadline_are_inconclusive() -> None:
     outcome = run(in_turn(good()), wait_seconds=2, consecutive=50)
     assert outcome.kind is Kind.INCONCLUSIVE
-    assert str(outcome.breach).startswith("passes: expected 50 in a row within 2 s, seen ")
+    assert str(outcome.breach).startswith("passes: expected 50 in a row within 2 s, saw ")
 
 
 def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> None:
@@ -194,7 +194,7 @@ def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> No
 
     outcome = run(get, clock=clock, wait_seconds=6, release="2")
     assert given == [5, 2.75]
-    assert breaches(outcome) == ["every address: release: expected 2, seen 1 from instance a"]
+    assert breaches(outcome) == ["all answers: release: expected 2, saw 1 from instance a"]
     assert outcome.kind is Kind.RELEASE
 
 
@@ -206,9 +206,7 @@ def test_what_never_had_its_turn_is_told_so() -> None:
         raise failed(TimeoutError())
 
     outcome = run(get, clock=clock, wait_seconds=2)
-    assert breaches(outcome) == [
-        ": time: expected an answer within 2 s, seen a time-out connecting"
-    ]
+    assert breaches(outcome) == [": time: expected an answer within 2 s, saw a time-out connecting"]
     assert outcome.kind is Kind.UNREACHED
 
 
@@ -217,7 +215,7 @@ def test_each_address_is_asked() -> None:
     outcome = run(get, resolve=resolving("ABC"), every_address=True)
     assert [row.address for row in outcome.rows] == ["A", "B", "C"]
     assert breaches(outcome) == [
-        "B: connection: expected an answer, seen Connection refused connecting"
+        "B: connection: expected an answer, saw Connection refused connecting"
     ]
 
 
@@ -262,7 +260,7 @@ def test_instances_are_sought_until_all_are_seen() -> None:
 def test_the_search_for_instances_is_bounded() -> None:
     get = in_turn(*[good(instance=name) for name in "ab"] * 50)
     outcome = run(get, instances=3)
-    assert breaches(outcome) == ["every address: instances: expected 3, seen 2 of 3 in 40 requests"]
+    assert breaches(outcome) == ["all answers: instances: expected 3, saw 2 of 3 in 40 requests"]
     assert outcome.kind is Kind.INCONCLUSIVE
 
 

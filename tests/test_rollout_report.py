@@ -38,8 +38,8 @@ def test_the_text_ends_with_what_comes_of_it() -> None:
     mixed = Row(URL, EVERY, Breach(Kind.RELEASE, "release", "2", "1 from b", True))
     found = outcome(good("A"), bad("503", "B"), mixed, notes=("pass 2: C vanished",))
     assert as_text(found).splitlines() == [
-        "FAIL http://pets/ at B: status: expected 200, seen 503",
-        "FAIL http://pets/ at every address: release: expected 2, seen 1 from b",
+        "FAIL http://pets/ at B: status: expected 200, saw 503",
+        "FAIL http://pets/, all answers: release: expected 2, saw 1 from b",
         "NOTE pass 2: C vanished",
         "answered but wrong: 1 of 2 keep the contract, release 2 (2), 1 instance, 3 requests, "
         "1 pass, 0.2 s",
@@ -73,7 +73,7 @@ def test_junit_has_a_case_for_each_row_and_one_for_the_whole() -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
     assert [case.get("name") for case in suite.iter("testcase")] == ["A", "B", "rollout"]
     (failure,) = suite.iter("failure")
-    assert failure.get("message") == f"status: expected 200, seen {HOSTILE}"
+    assert failure.get("message") == f"status: expected 200, saw {HOSTILE}"
 
 
 def test_junit_of_no_outcome_fails() -> None:
@@ -92,7 +92,7 @@ def test_an_annotation_is_one_line_that_nothing_breaks_out_of() -> None:
     first, second = told.splitlines()
     assert first.startswith("::error title=smoke test%3A answered but wrong::http://pets/: status")
     assert "%250A" in first
-    assert second.endswith("seen a%0D%0Ab%25")
+    assert second.endswith("saw a%0D%0Ab%25")
 
 
 def test_there_are_ten_annotations_at_most() -> None:
@@ -114,7 +114,7 @@ def test_quiet_lines_tell_only_what_is_new() -> None:
     for rows in ([bad("502")], [bad("503")], [bad(), good("A")], [good()], [good()]):
         lines.passed(len(written) + 1, rows)
     assert written == [
-        "pass 1: 0 of 1 keep the contract; http://pets/: status: expected 200, seen 502\n",
+        "pass 1: 0 of 1 keep the contract; http://pets/: status: expected 200, saw 502\n",
         "pass 2: 1 of 1 keep the contract\n",
     ]
 

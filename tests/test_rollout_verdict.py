@@ -56,7 +56,7 @@ def test_a_media_type_may_be_written_in_several_ways(said: str) -> None:
 @pytest.mark.parametrize("said", ["text/html", "", "application/jsonp", "text/application/json"])
 def test_another_media_type_is_told(said: str) -> None:
     found = breach(answered(content_type=said))
-    assert str(found) == f"content type: expected application/json, seen {said}"
+    assert str(found) == f"content type: expected application/json, saw {said}"
     assert not found.heals
 
 
@@ -66,7 +66,7 @@ def test_another_media_type_is_told(said: str) -> None:
 )
 def test_another_status_is_told_and_may_heal(status: int, heals: bool) -> None:
     found = breach(answered(b"", status))
-    assert str(found) == f"status: expected 200, seen {status}"
+    assert str(found) == f"status: expected 200, saw {status}"
     assert (found.kind, found.heals) == (Kind.WRONG, heals)
 
 
@@ -90,23 +90,23 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({**GOOD, "status": "error"}, 'body: expected status="ok", seen status="error"'),
-        ({**GOOD, "status": ["ok"]}, 'body: expected status="ok", seen status=a list'),
-        ({**GOOD, "extra": {}}, "body: expected no extra, seen extra=an object"),
+        ({**GOOD, "status": "error"}, 'body: expected status="ok", saw status="error"'),
+        ({**GOOD, "status": ["ok"]}, 'body: expected status="ok", saw status=a list'),
+        ({**GOOD, "extra": {}}, "body: expected no extra, saw extra=an object"),
         (
             {"status": "ok", "feature": "smoke_test"},
-            'body: expected message="PetSage Smoke Test: Success!", seen no message',
+            'body: expected message="PetSage Smoke Test: Success!", saw no message',
         ),
-        (b"[1]", "body: expected an object, seen a list"),
-        (b'"ok"', 'body: expected an object, seen "ok"'),
-        (b"", "body: expected JSON, seen Expecting value"),
+        (b"[1]", "body: expected an object, saw a list"),
+        (b'"ok"', 'body: expected an object, saw "ok"'),
+        (b"", "body: expected JSON, saw Expecting value"),
         (b"<html>\x1b[31m", "Expecting value: line 1 column 1 (char 0): <html>\\x1b[31m"),
         (BODY + b"}", "Extra data"),
         (BODY.replace(b"{", b'{"status":"ok",'), "a key twice"),
         (BODY.decode().encode("utf-16"), "codec can't decode"),
         (b"[" * 60000, "nested too deeply"),
         (b'{"status":' + b"9" * 5000 + b"}", "body: expected JSON"),
-        (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, seen more"),
+        (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, saw more"),
     ],
 )
 def test_a_broken_body_is_told(body: bytes | dict[str, Any], told: str) -> None:
@@ -115,7 +115,7 @@ def test_a_broken_body_is_told(body: bytes | dict[str, Any], told: str) -> None:
 
 def test_latency_is_judged_when_all_else_is_well() -> None:
     found = breach(answered(seconds=0.25), max_latency_seconds=0.2)
-    assert str(found) == "latency: expected at most 0.2 s, seen 0.250 s"
+    assert str(found) == "latency: expected at most 0.2 s, saw 0.250 s"
     assert found.heals
     assert judge(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
 
@@ -152,19 +152,19 @@ def cut_off(cause: BaseException) -> NoAnswer:
     [
         (
             TimeoutError(),
-            "time: expected an answer within 5 s, seen a time-out connecting",
+            "time: expected an answer within 5 s, saw a time-out connecting",
             Kind.UNREACHED,
             True,
         ),
         (
             ConnectionRefusedError(111, "Connection refused"),
-            "connection: expected an answer, seen Connection refused connecting",
+            "connection: expected an answer, saw Connection refused connecting",
             Kind.UNREACHED,
             True,
         ),
         (
             socket.gaierror(-2, "Name or service not known"),
-            "name: expected an address, seen Name or service not known",
+            "name: expected an address, saw Name or service not known",
             Kind.UNREACHED,
             True,
         ),
@@ -175,10 +175,10 @@ def cut_off(cause: BaseException) -> NoAnswer:
             False,
         ),
         (ssl.SSLEOFError(8, "EOF occurred"), "EOF occurred connecting", Kind.UNREACHED, True),
-        (IncompleteRead(b""), "a whole answer, seen its end is cut", Kind.UNREACHED, True),
+        (IncompleteRead(b""), "a whole answer, saw its end is cut", Kind.UNREACHED, True),
         (
             BadStatusLine("SSH\r\n"),
-            "protocol: expected HTTP, seen BadStatusLine: SSH\\r\\n",
+            "protocol: expected HTTP, saw BadStatusLine: SSH\\r\\n",
             Kind.WRONG,
             False,
         ),
@@ -197,7 +197,7 @@ def test_a_refused_certificate_cannot_heal() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
     found = judge_failure(cut_off(cause), 5).breach
-    assert str(found) == "certificate: expected a valid one, seen certificate has expired"
+    assert str(found) == "certificate: expected a valid one, saw certificate has expired"
     assert found
     assert not found.heals
 
@@ -211,7 +211,7 @@ def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
     rows = [row("2", "a", "10.0.0.1"), row("1", "b", "10.0.0.2"), row("2", "c", "10.0.0.3")]
     found = judge_releases(rows, "2")
     assert str(found) == (
-        "release: expected 2, seen 2 from instance a at 10.0.0.1, instance c at 10.0.0.3; "
+        "release: expected 2, saw 2 from instance a at 10.0.0.1, instance c at 10.0.0.3; "
         "1 from instance b at 10.0.0.2"
     )
     assert found
@@ -227,10 +227,15 @@ def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
 
 def test_each_answer_must_carry_the_release() -> None:
     assert judge_releases([row("2"), row("2")], "2") is None
-    assert str(judge_releases([row("")], "2")) == "release: expected 2, seen none from an answer"
-    assert (
-        str(judge_releases([row("1", "a")], "2")) == "release: expected 2, seen 1 from instance a"
-    )
+    assert str(judge_releases([row("")], "2")) == "release: expected 2, saw none from an answer"
+    assert str(judge_releases([row("1", "a")], "2")) == "release: expected 2, saw 1 from instance a"
+
+
+def test_a_release_may_have_any_printable_character() -> None:
+    odd = "v1'\"\\##+"
+    found = judge(answered(petsage_release=odd))
+    assert judge_releases([found], odd) is None
+    assert not breach(answered(b"{}", petsage_release=odd), release=odd).heals
 
 
 def test_a_proxys_error_page_needs_no_release() -> None:
@@ -249,7 +254,7 @@ def test_instances_are_counted_once_each() -> None:
     assert judge_instances(rows, 2) is None
     assert judge_instances(rows, 0) is None
     found = judge_instances(rows, 3)
-    assert str(found) == "instances: expected 3, seen 2 of 3 in 4 requests"
+    assert str(found) == "instances: expected 3, saw 2 of 3 in 4 requests"
     assert found
     assert found.kind is Kind.INCONCLUSIVE
 

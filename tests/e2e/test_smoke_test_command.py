@@ -94,7 +94,7 @@ def test_a_late_start_is_waited_for() -> None:
 
 
 BAD: dict[str, tuple[Script, int, str]] = {
-    "hangs": (hangs, 3, "time: expected an answer within 0.5 s, seen a time-out waiting for an"),
+    "hangs": (hangs, 3, "time: expected an answer within 0.5 s, saw a time-out waiting for an"),
     "drips": (
         lambda connection: connection.drip(itertools.repeat(b"H")),
         3,
@@ -109,30 +109,30 @@ BAD: dict[str, tuple[Script, int, str]] = {
             0,
         ),
         1,
-        "body: expected at most 65536 bytes, seen more",
+        "body: expected at most 65536 bytes, saw more",
     ),
     "a body of 100 MB": (
         lambda connection: connection.drip(
             itertools.chain([answer(b"", content_length="104857600")], [bytes(2**20)] * 100), 0
         ),
         1,
-        "body: expected at most 65536 bytes, seen more",
+        "body: expected at most 65536 bytes, saw more",
     ),
     "a wrong content type": (
         says(answer(content_type="text/html")),
         1,
-        "content type: expected application/json, seen text/html",
+        "content type: expected application/json, saw text/html",
     ),
     "a redirect": (
         says(answer(b"", "301 Moved", location="https://pets.example/")),
         1,
-        "status: expected 200, seen 301 to https://pets.example/",
+        "status: expected 200, saw 301 to https://pets.example/",
     ),
-    "a broken body": (says(answer(b'{"status":"ok"}')), 1, "seen no feature, no message"),
-    "forbidden": (says(answer(b"", "403 Forbidden")), 1, "status: expected 200, seen 403"),
-    "not HTTP": (says(b"220 mail ESMTP\r\n"), 1, "protocol: expected HTTP, seen BadStatusLine"),
-    "an old release": (says(answer(release="1")), 4, "release: expected 2, seen 1 from instance a"),
-    "no release": (says(answer(release="")), 4, "release: expected 2, seen none from instance a"),
+    "a broken body": (says(answer(b'{"status":"ok"}')), 1, "saw no feature, no message"),
+    "forbidden": (says(answer(b"", "403 Forbidden")), 1, "status: expected 200, saw 403"),
+    "not HTTP": (says(b"220 mail ESMTP\r\n"), 1, "protocol: expected HTTP, saw BadStatusLine"),
+    "an old release": (says(answer(release="1")), 4, "release: expected 2, saw 1 from instance a"),
+    "no release": (says(answer(release="")), 4, "release: expected 2, saw none from instance a"),
 }
 
 
@@ -169,7 +169,7 @@ def test_a_slow_answer_breaches_the_latency() -> None:
     with server(slow) as pets:
         finished = smoke_test(pets.url, "--max-latency", 0.25)
     assert finished.returncode == 1
-    assert "latency: expected at most 0.25 s, seen 0." in finished.stdout
+    assert "latency: expected at most 0.25 s, saw 0." in finished.stdout
 
 
 def test_a_flapping_target_is_not_proven() -> None:
@@ -252,7 +252,7 @@ def test_instances_behind_one_address_are_counted() -> None:
     with server(says(*some[:2])) as pets:
         finished = smoke_test(pets.url, "--instances", 3)
     assert finished.returncode == 5
-    assert "instances: expected 3, seen 2 of 3 in 40 requests" in finished.stdout
+    assert "instances: expected 3, saw 2 of 3 in 40 requests" in finished.stdout
 
 
 def run_through(passes: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
@@ -307,7 +307,7 @@ def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None
         assert smoke_test(*asked, "--cacert", authority.path).returncode == 0
         finished = smoke_test(*asked)
     assert finished.returncode == 3
-    assert "certificate: expected a valid one, seen unable to get local issuer" in finished.stdout
+    assert "certificate: expected a valid one, saw unable to get local issuer" in finished.stdout
 
 
 @pytest.mark.parametrize(
