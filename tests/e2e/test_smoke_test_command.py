@@ -376,7 +376,13 @@ def test_wrong_usage_is_told_in_one_line() -> None:
     is_refused("given 2 times", "http://a:1", *["--resolve", "a:1:127.0.0.1"] * 2)
     is_refused("HOST:PORT:ADDRESS", target, "--resolve", "pets:1:pets")
     is_refused("--junit", target, "--junit", "/none/junit.xml")
-    is_refused("it is not a file", target, "--junit", "/dev/null")
+
+
+def test_a_junit_document_replaces_nothing_but_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    is_refused("it is not a file", "http://127.0.0.1:1", "--junit", pipe)
+    assert pipe.is_fifo()
 
 
 def test_no_secret_is_told() -> None:
