@@ -246,6 +246,7 @@ def _connected(
     if target.unix_path:
         with _step("connecting"):
             return _connected_unix(target.unix_path, deadline), ""
+    address, last = "", OSError("there is no address")
     for tried, address in enumerate(addresses):
         try:
             # One that swallows every packet must not use up the time of those behind it.

@@ -1,5 +1,6 @@
 """Proves a deployment: asks every replica, pass after pass, until it holds or time is up."""
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Generator, Iterable
@@ -15,6 +16,7 @@ from petsage.rollout_verdict import (
     Kind,
     Row,
     first,
+    instances,
     judge,
     judge_failure,
     judge_instances,
@@ -189,21 +191,31 @@ class Rollout:
         if isinstance(found, Row):
             return [self._seen(found)]
         self._compare(target, found)
-        pinned = [(one,) for one in found] if self._plan.every_address and found else [found]
+        turns = itertools.cycle(self._turns(found))
+        number = max(1, len(found)) if self._plan.every_address else 1
         rows: list[Row] = []
-        while not rows or self._lacks_instances(rows):
-            answered = yield [partial(self._asked, target, addresses) for addresses in pinned]
+        while number:
+            answered = yield [partial(self._asked, target, next(turns)) for _ in range(number)]
             rows += map(self._seen, answered)
-            self._requests += len(answered)
+            self._requests += number
+            number = self._more(rows)
         breach = self._together(rows)
         latest = {_key(row): row for row in rows}
+        latest |= {_key(row): row for row in rows if row.breach}
         return [*latest.values(), *([Row(target.url, EVERY, breach)] if breach else [])]
 
-    def _lacks_instances(self, rows: list[Row]) -> bool:
-        """Whether to go on asking: a breach ends it, and so does the number of requests."""
-        if len(rows) >= self._plan.requests or any(row.breach for row in rows):
-            return False
-        return judge_instances(rows, self._plan.instances) is not None
+    def _turns(self, found: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """The addresses that each request may use: one of them, or all, another one first."""
+        if self._plan.every_address and found:
+            return [(one,) for one in found]
+        return [found[start:] + found[:start] for start in range(len(found))] or [()]
+
+    def _more(self, rows: list[Row]) -> int:
+        """How many requests to send now: one for each instance that is missing, within bounds."""
+        if any(row.breach for row in rows):
+            return 0
+        missing = self._plan.instances - len(instances(rows))
+        return max(0, min(missing, self._plan.requests - len(rows)))
 
     def _together(self, rows: list[Row]) -> Breach | None:
         if breach := judge_releases(rows, self._plan.release):

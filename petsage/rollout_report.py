@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from petsage.rollout import Outcome, Watcher
-from petsage.rollout_verdict import EVERY, Breach, Kind, Row
+from petsage.rollout_verdict import EVERY, Breach, Kind, Row, instances
 
 WORDS = {
     Kind.PROVEN: "proven",
@@ -42,11 +42,10 @@ def as_text(outcome: Outcome) -> str:
 
 def _summary(outcome: Outcome) -> str:
     releases = Counter(row.release for row in outcome.rows if row.release)
-    instances = {row.instance for row in outcome.rows if row.instance}
     told = [
         f"{WORDS[outcome.kind]}: {_kept(outcome.rows)}",
         *(f"release {release} ({count})" for release, count in releases.most_common(5)),
-        _count(len(instances), "instance"),
+        _count(len(instances(outcome.rows)), "instance"),
         _count(outcome.requests, "request"),
         _count(outcome.passes, "pass", "passes"),
         f"{outcome.seconds:.1f} s",

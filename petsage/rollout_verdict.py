@@ -254,9 +254,14 @@ def _some(whose: Sequence[str]) -> str:
     return ", ".join(once[:5]) + more
 
 
+def instances(rows: Iterable[Row]) -> set[str]:
+    """Which instances have answered."""
+    return {row.instance for row in rows if row.instance}
+
+
 def judge_instances(rows: Collection[Row], wanted: int) -> Breach | None:
     """Whether the answers of a target come from `wanted` instances or more."""
-    seen = len({row.instance for row in rows if row.instance})
+    seen = len(instances(rows))
     if seen >= wanted:
         return None
     told = f"{seen} of {wanted} in {len(rows)} requests"

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import BadStatusLine, IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ def test_when_all_refuse_the_last_one_is_told() -> None:
         Client().get(target, ("127.0.0.2", "127.0.0.3"), 10)
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
     assert raised.value.address == "127.0.0.3"
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with ExitStack() as stack, server(says(answer()), "127.0.0.3") as served:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.2", served.port))
+        full.listen(0)
+        for _ in range(5):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        target = Target.parse(f"http://pets.example:{served.port}")
+        found = Client().get(target, ("127.0.0.2", "127.0.0.3"), 2)
+    assert found.address == "127.0.0.3"
+
+
+def test_without_addresses_there_is_no_answer() -> None:
+    with pytest.raises(NoAnswer):
+        Client().get(Target.parse("http://pets.example"), (), 10)
 
 
 def test_a_server_that_hangs_is_left() -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.rollout import Outcome, Plan, Rollout, Watcher
-from petsage.rollout_crew import THREADS
 from petsage.rollout_verdict import EVERY, Kind, Row
 from tests.hostile import BODY
 from tests.support import wait_until
@@ -267,6 +266,25 @@ def test_the_search_for_instances_is_bounded() -> None:
 def test_a_breach_ends_the_search_for_instances() -> None:
     outcome = run(in_turn(good(), refused(), good(instance="b")), instances=2)
     assert (outcome.kind, outcome.requests) == (Kind.UNREACHED, 2)
+    assert breaches(outcome) == [
+        ": connection: expected an answer, saw Connection refused connecting"
+    ]
+
+
+def test_a_breach_is_not_hidden_by_a_good_answer_beside_it() -> None:
+    outcome = run(in_turn(good(), refused(), good(instance="b")), instances=3)
+    assert (outcome.kind, outcome.requests) == (Kind.UNREACHED, 3)
+
+
+def test_the_search_for_instances_begins_with_another_address_each_time() -> None:
+    asked = []
+
+    def get(_target: Target, addresses: tuple[str, ...], _seconds: float) -> Answer:
+        asked.append("".join(addresses))
+        return good(instance=addresses[0])
+
+    assert run(get, resolve=resolving("ABC"), instances=3).kind is Kind.PROVEN
+    assert sorted(asked) == ["ABC", "BCA", "CAB"]
 
 
 def test_instances_are_counted_over_all_addresses_of_a_target() -> None:
@@ -293,15 +311,16 @@ def test_different_targets_may_be_of_different_releases() -> None:
 def test_one_that_hangs_holds_up_no_other() -> None:
     over, seen = threading.Event(), set()
     many = tuple(Target.parse(f"http://pets{number}") for number in range(200))
+    hanging = 50
 
     class Seen(Watcher):
         def row(self, row: Row) -> None:
             seen.add(row.target)
-            if len(seen) == len(many) - THREADS + 1:
+            if len(seen) == len(many) - hanging:
                 over.set()
 
     def get(target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
-        if int(target.host.removeprefix("pets")) < THREADS - 1:
+        if int(target.host.removeprefix("pets")) < hanging:
             assert over.wait(30)
         return good()
 
