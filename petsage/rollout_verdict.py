@@ -238,7 +238,8 @@ def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:
             said[row.release].append(_who(row))
     if said.keys() <= {release} or (not release and len(said) == 1):
         return None
-    seen = "; ".join(f"{name or 'none'} from {_some(whose)}" for name, whose in said.items())
+    rarest_first = sorted(said.items(), key=lambda one: len(one[1]))
+    seen = "; ".join(f"{name or 'none'} from {_some(whose)}" for name, whose in rarest_first)
     return Breach(Kind.RELEASE, "release", release or "one", seen, True)
 
 

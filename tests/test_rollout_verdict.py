@@ -211,8 +211,8 @@ def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
     rows = [row("2", "a", "10.0.0.1"), row("1", "b", "10.0.0.2"), row("2", "c", "10.0.0.3")]
     found = judge_releases(rows, "2")
     assert str(found) == (
-        "release: expected 2, saw 2 from instance a at 10.0.0.1, instance c at 10.0.0.3; "
-        "1 from instance b at 10.0.0.2"
+        "release: expected 2, saw 1 from instance b at 10.0.0.2; "
+        "2 from instance a at 10.0.0.1, instance c at 10.0.0.3"
     )
     assert found
     assert (found.kind, found.heals) == (Kind.RELEASE, True)

@@ -216,7 +216,7 @@ def test_one_old_replica_of_five_is_found() -> None:
     with replicas(scripts) as port:
         finished = smoke_test(*by_name(port, scripts), "--release", 2)
     assert finished.returncode == 4
-    assert "; 1 from instance old at 127.0.0.13\n" in finished.stdout
+    assert "saw 1 from instance old at 127.0.0.13; 2 from instance i11 at" in finished.stdout
     assert "release 2 (4), release 1 (1), 5 instances, 5 requests" in finished.stdout
 
 
