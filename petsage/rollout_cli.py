@@ -1,7 +1,6 @@
 """The command `petsage smoke-test`: reads what is asked for, and hands it to a rollout."""
 
 import math
-import os
 import re
 import shutil
 import signal
@@ -70,6 +69,11 @@ def seconds(text: str) -> float:
     if not 0 < value <= 86400:
         raise click.BadParameter("it must be a number of seconds above 0 and at most 86400")
     return value
+
+
+def seconds_or_0(text: str) -> float:
+    """The same, but it may be 0, as `petsage check --wait` has it."""
+    return 0.0 if re.fullmatch(r"0+(\.0*)?", text) else seconds(text)
 
 
 def header(text: str) -> tuple[str, str]:
@@ -145,13 +149,17 @@ def _target(text: str, where: str) -> Target:
 @click.command("smoke-test", cls=_Strict)
 @click.argument("targets", nargs=-1, metavar="TARGET...", callback=_targets)
 @click.option("--every-address", is_flag=True, help="Ask each address that a name resolves to.")
-@click.option("--instances", metavar="N", type=COUNT, help="So many must answer for each target.")
+@click.option("--instances", metavar="N", type=COUNT, help="So many must answer, each target.")
 @click.option("--release", type=release, help="Each answer must carry it.")
 @click.option(
     "--consecutive", metavar="K", type=COUNT, help="Good passes in a row, a second apart."
 )
 @click.option(
-    "--wait", "wait_seconds", type=seconds, help="Wait for what can heal, this long in all."
+    "--wait",
+    "wait_seconds",
+    type=seconds_or_0,
+    metavar="SECONDS",
+    help="Wait for what can heal, this long in all.",
 )
 @click.option("--timeout", "timeout_seconds", type=seconds, help="For one whole answer: 5 s.")
 @click.option("--max-latency", "max_latency_seconds", type=seconds, help="Slower is a breach.")
@@ -165,7 +173,7 @@ def _target(text: str, where: str) -> Target:
 @click.option("--insecure", is_flag=True, help="Check no certificate.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print the result as JSON.")
 @click.option("--junit", type=FILE, metavar="FILE", help="Write a JUnit document.")
-@click.option("--annotations/--no-annotations", envvar="GITHUB_ACTIONS", help="GitHub's.")
+@click.option("--annotations/--no-annotations", envvar="GITHUB_ACTIONS", help="For GitHub.")
 @click.pass_context
 def smoke_test(
     ctx: click.Context,
@@ -203,7 +211,7 @@ def smoke_test(
             _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
         outcome = rollout.run()
         if junit:
-            _write(junit, report.as_junit(outcome))
+            report.write_junit(junit, outcome)
         _tell(outcome, json_wanted, annotations)
     ctx.exit(outcome.kind)
 
@@ -280,17 +288,9 @@ def _start_junit(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise click.UsageError(f"--junit {path}: it is not a file")
     try:
-        _write(path, report.as_junit(None))
+        report.write_junit(path, None)
     except OSError as error:
         raise click.UsageError(f"--junit {path}: {error.strerror}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All at once: who reads the file finds the one document or the other."""
-    path = path.resolve()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def _tell(outcome: Outcome, json_wanted: bool, annotations: bool) -> None:

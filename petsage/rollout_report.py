@@ -5,9 +5,11 @@ format cannot bear is escaped here.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -113,6 +115,14 @@ def as_junit(outcome: Outcome | None) -> bytes:
         ET.SubElement(suite, "system-out").text = as_text(outcome)
     document: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
+
+
+def write_junit(path: Path, outcome: Outcome | None) -> None:
+    """All at once: who reads the file finds the one document or the other. Raises `OSError`."""
+    path = path.resolve()
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(as_junit(outcome))
+    beside.replace(path)
 
 
 def _case(classname: str, name: str, row: Row) -> ET.Element:

@@ -6,15 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from petsage.health.schemas import smoke_test_body
 from petsage.health.service import SUCCESS
+from tests.certificates import Authority
 
 BODY = smoke_test_body(SUCCESS)
 
@@ -150,61 +146,9 @@ def _serve(
             pass  # the client had enough
 
 
-@dataclass(frozen=True)
-class Authority:
-    """Makes certificates, in a folder."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey = field(
-        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
-    )
-
-    @property
-    def path(self) -> Path:
-        """The authority's own certificate."""
-        path = self.folder / "authority.pem"
-        if not path.exists():
-            path.write_bytes(self._signed("authority", self.key, days=1, authority=True))
-        return path
-
-    def certificate(self, name: str, days: int = 1) -> tuple[Path, Path]:
-        """A certificate for a name, and its key. With fewer than no days it has expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        paths[0].write_bytes(self._signed(name, key, days))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return paths
-
-    def server_context(self, name: str, days: int = 1) -> ssl.SSLContext:
-        """What a server of that name needs."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.certificate(name, days))
-        return context
-
-    def _signed(
-        self, name: str, key: ec.EllipticCurvePrivateKey, days: int, *, authority: bool = False
-    ) -> bytes:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(_name(name))
-            .issuer_name(_name("authority"))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=10))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(authority, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        )
-        signed = builder.sign(self.key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM)
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+def context_of(authority: Authority, name: str, days: float = 1) -> ssl.SSLContext:
+    """What a server of that name needs, with a certificate that ends in `days`."""
+    files = authority.issue((name,), days)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context

@@ -16,7 +16,8 @@ import pytest
 from petsage import create_app
 from petsage.client import MAX_BODY_BYTES, PATH, Answer, Client, NoAnswer, Target, resolve
 from petsage.config import Config
-from tests.hostile import BODY, Authority, Connection, answer, hangs, says, server
+from tests.certificates import Authority
+from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server
 from tests.support import free_port
 
 SHORT = 0.5
@@ -208,12 +209,12 @@ def test_no_body_is_read_that_has_no_contract() -> None:
 
 
 def trusting(authority: Authority) -> Client:
-    return Client(tls=ssl.create_default_context(cafile=authority.path))
+    return Client(tls=ssl.create_default_context(cafile=authority.ca))
 
 
 def test_a_pinned_address_keeps_the_server_name(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    context = authority.server_context("pets.example")
+    context = context_of(authority, "pets.example")
     names: list[str] = []
     context.sni_callback = lambda _sock, name, _context: names.append(name)
     with server(says(answer()), "127.0.0.8", tls=context) as served:
@@ -225,7 +226,7 @@ def test_a_pinned_address_keeps_the_server_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "days"), [("pets.example", -1), ("other.example", 1)])
 def test_a_certificate_that_does_not_hold_is_refused(tmp_path: Path, name: str, days: int) -> None:
     authority = Authority(tmp_path)
-    with server(says(answer()), tls=authority.server_context(name, days)) as served:
+    with server(says(answer()), tls=context_of(authority, name, days)) as served:
         with pytest.raises(NoAnswer) as raised:
             get(f"https://pets.example:{served.port}", client=trusting(authority))
         assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
@@ -234,9 +235,9 @@ def test_a_certificate_that_does_not_hold_is_refused(tmp_path: Path, name: str, 
 
 def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    context = authority.server_context("pets.example")
+    context = context_of(authority, "pets.example")
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.path)
+    context.load_verify_locations(authority.ca)
     with server(says(answer()), tls=context) as served:
         url = f"https://pets.example:{served.port}"
         with pytest.raises(NoAnswer) as raised:
@@ -244,7 +245,8 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
         assert isinstance(raised.value.__cause__, OSError)
         client = trusting(authority)
         assert client.tls
-        client.tls.load_cert_chain(*authority.certificate("ci.example"))
+        own = authority.issue(("ci.example",))
+        client.tls.load_cert_chain(own.certificate, own.key)
         assert get(url, client=client).status == 200
 
 

@@ -17,12 +17,13 @@ import pytest
 
 from petsage.client import Client, Target
 from petsage.rollout import Outcome, Plan, Rollout
+from tests.certificates import Authority
 from tests.hostile import (
-    Authority,
     Connection,
     Script,
     Server,
     answer,
+    context_of,
     hangs,
     says,
     server,
@@ -74,7 +75,7 @@ def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
 def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
     with server(says(answer()), path=tmp_path / "pets.sock"):
         assert smoke_test(f"unix:{tmp_path}/pets.sock").returncode == 0
-    assert smoke_test(f"unix:{tmp_path}/none.sock").returncode == 3
+    assert smoke_test(f"unix:{tmp_path}/none.sock", "--wait", 0).returncode == 3
 
 
 def test_a_late_start_is_waited_for() -> None:
@@ -303,8 +304,8 @@ def https(context: ssl.SSLContext) -> Iterator[tuple[Server, list[str]]]:
 
 
 def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None:
-    with https(authority.server_context("pets.example")) as (_, asked):
-        assert smoke_test(*asked, "--cacert", authority.path).returncode == 0
+    with https(context_of(authority, "pets.example")) as (_, asked):
+        assert smoke_test(*asked, "--cacert", authority.ca).returncode == 0
         finished = smoke_test(*asked)
     assert finished.returncode == 3
     assert "certificate: expected a valid one, saw unable to get local issuer" in finished.stdout
@@ -317,8 +318,8 @@ def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None
 def test_a_certificate_that_does_not_hold_ends_it_at_once(
     authority: Authority, name: str, days: int, told: str
 ) -> None:
-    with https(authority.server_context(name, days)) as (pets, asked):
-        finished = smoke_test(*asked, "--cacert", authority.path, "--wait", 600)
+    with https(context_of(authority, name, days)) as (pets, asked):
+        finished = smoke_test(*asked, "--cacert", authority.ca, "--wait", 600)
         assert finished.returncode == 3
         assert told in finished.stdout
         assert not pets.requests
@@ -328,13 +329,13 @@ def test_a_certificate_that_does_not_hold_ends_it_at_once(
 
 
 def test_a_client_shows_its_certificate(authority: Authority) -> None:
-    context = authority.server_context("pets.example")
+    context = context_of(authority, "pets.example")
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.path)
-    cert, key = authority.certificate("ci.example")
+    context.load_verify_locations(authority.ca)
+    own = authority.issue(("ci.example",))
     with https(context) as (_, asked):
-        asked += ["--cacert", str(authority.path)]
-        assert smoke_test(*asked, "--cert", cert, "--key", key).returncode == 0
+        asked += ["--cacert", str(authority.ca)]
+        assert smoke_test(*asked, "--cert", own.certificate, "--key", own.key).returncode == 0
         assert smoke_test(*asked).returncode == 3
 
 
