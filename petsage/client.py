@@ -20,8 +20,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteR
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from petsage.config import Address
-from petsage.health.dependencies import nearest
+from petsage.address import Address
+from petsage.hints import nearest
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import ipaddress
 import os
 import re
 import socket
@@ -14,8 +13,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from petsage.address import Address
 from petsage.health.checks import Check
-from petsage.health.dependencies import declared_checks, nearest
+from petsage.health.dependencies import declared_checks
+from petsage.hints import nearest
 
 PREFIX = "PETSAGE_"
 
@@ -32,41 +33,6 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(f"petsage: {problem}" for problem in problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a listener is: a host and a port, or the path of a unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Reads `host:port`, `[ipv6]:port` or `unix:PATH`; raises `ValueError` for all else."""
-        if text.startswith("unix:"):
-            return cls(path=_unix_path(text.removeprefix("unix:")))
-        host, _, port = text.rpartition(":")
-        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-            raise ValueError(text)
-        if host.startswith("[") and host.endswith("]"):
-            return cls(host=str(ipaddress.IPv6Address(host[1:-1])), port=int(port))
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
-            raise ValueError(text)
-        return cls(host=host, port=int(port))
-
-
-def _unix_path(path: str) -> str:
-    # The kernel's sun_path has 108 bytes, the last one a NUL: unix(7).
-    if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > 107:
-        raise ValueError(path)
-    return path
 
 
 class _AddressField(fields.Field[Address]):
@@ -150,9 +116,9 @@ def package_version() -> str:
 class Config:
     """Everything that can be set, with its default. `Config.load()` reads the environment."""
 
-    bind: Address = Address("127.0.0.1", 8000)
+    bind: Address = field(default=Address("127.0.0.1", 8000))
     """The main listener."""
-    management_bind: Address = Address("127.0.0.1", 8001)
+    management_bind: Address = field(default=Address("127.0.0.1", 8001))
     """The management listener: never to be exposed by a proxy."""
     workers: int = field(default_factory=available_cpus)
     """Application workers; the probe worker comes on top."""

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from petsage.config import Address, Config
+from petsage.address import Address
+from petsage.config import Config
 
 OWN_APPLICATION = "petsage:create_app()"
 

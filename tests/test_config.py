@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from petsage.config import Address, Config, ConfigError, ConfigSchema, available_cpus
+from petsage.address import Address
+from petsage.config import Config, ConfigError, ConfigSchema, available_cpus
 from tests.support import PETSAGE, environment_of
 
 

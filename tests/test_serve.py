@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from petsage.config import Address
+from petsage.address import Address
 from petsage.serve import ServeError, try_addresses
 from tests.support import PETSAGE, environment_of, free_port
 

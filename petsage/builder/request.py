@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from petsage.builder import BuildError, types
 from petsage.health.checks import OWN_NAMES
-from petsage.health.dependencies import nearest
+from petsage.hints import nearest
 
 MAX_BYTES = 64 * 1024
 """A longer request is refused."""

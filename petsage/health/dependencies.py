@@ -4,7 +4,6 @@ What follows a stray `#`, `?` or `@` in a URL is a piece of somebody's password,
 stands where a scheme or an option should: no message repeats any of it.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from petsage.health import databases, driverless
 from petsage.health.checks import NAME, PROBES, Check
 from petsage.health.schemes import Option, Run, Scheme, Target, brought, load
 from petsage.health.scrubbing import Scrubbed, secrets_of
+from petsage.hints import nearest
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
 """The schemes that PetSage brings."""
@@ -109,14 +109,6 @@ def checks_from_urls(urls: Iterable[str]) -> tuple[Check, ...]:
             name = f"{check.name}-{number}"
         named[name] = replace(check, name=name)
     return tuple(named.values())
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word most like `word`, to stand behind "unknown"; or all of them."""
-    known = tuple(known)
-    if match := difflib.get_close_matches(word, known, n=1):
-        return f"; did you mean {match[0]}?"
-    return f"; known are {', '.join(known)}"
 
 
 def _gather(makers: Iterable[Callable[[], Check]]) -> tuple[Check, ...]:

@@ -2,7 +2,6 @@
 
 import functools
 import http.client
-import io
 import re
 import shutil
 import socket
@@ -10,15 +9,14 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import closing
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+from petsage import client
 from petsage.health.checks import CheckFailed
 from petsage.health.schemes import AUTH, HOST, PATH, PORT, QUERY, Option, Run, Scheme, Target
 
 MAX_REDIRECTS = 3
-MAX_ANSWER_BYTES = 64 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 _DAY_SECONDS = 86400
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -30,12 +28,13 @@ def http_get(target: Target) -> Run:
 
     def get() -> None:
         deadline = time.monotonic() + target.timeout_seconds
+        asks = client.Client(_headers(target), _trust(target) if _secure(target) else None)
         place = _place(target.path, target.query)
         for _ in range(1 + MAX_REDIRECTS):
-            status, location = _answer(target, place, deadline)
-            redirected = _same_host(target, place, location)
+            answer = _answer(asks, target, place, deadline)
+            redirected = _redirected(target, place, answer)
             if redirected is None:
-                return _judge(status, target.options["status"])
+                return _judge(answer.status, target.options["status"])
             place = redirected
         raise CheckFailed(f"more than {MAX_REDIRECTS} redirects")
 
@@ -48,39 +47,31 @@ def _judge(status: int, allowed: range) -> None:
         raise CheckFailed(f"answered {status}, not {wanted}")
 
 
-def _answer(target: Target, place: str, deadline: float) -> tuple[int, str]:
-    """The status of one GET, and where it redirects to, if it does."""
-    with closing(_http_connection(target, deadline)) as connection:
-        connection.request("GET", place, headers=_headers(target))
-        # A file of its bytes is all that a response wants of a socket.
-        response = http.client.HTTPResponse(_Answer(connection.sock, deadline), method="GET")  # type: ignore[arg-type]
-        response.begin()
-        body = response.read(MAX_ANSWER_BYTES)
-        if len(body) < MAX_ANSWER_BYTES and response.length:
-            raise CheckFailed("the answer ends before its Content-Length")
-        redirects = response.status in {301, 302, 303, 307, 308}
-        return response.status, response.headers.get("Location", "") if redirects else ""
+def _answer(asks: client.Client, target: Target, place: str, deadline: float) -> client.Answer:
+    asked = client.Target("", place, target.host, target.port, _secure(target))
+    try:
+        return asks.get(asked, (target.host,), max(0.001, deadline - time.monotonic()))
+    except client.NoAnswer as error:
+        if isinstance(error.__cause__, http.client.IncompleteRead):
+            raise CheckFailed("the answer ends before its Content-Length") from None
+        raise error.__cause__ or TimeoutError("timed out") from None
 
 
-def _http_connection(target: Target, deadline: float) -> http.client.HTTPConnection:
-    seconds = max(0.001, deadline - time.monotonic())
-    if target.scheme == "http":
-        return http.client.HTTPConnection(target.host, target.port, seconds)
-    context = _trust(target)
-    return http.client.HTTPSConnection(target.host, target.port, timeout=seconds, context=context)
+def _secure(target: Target) -> bool:
+    return target.scheme == "https"
 
 
-def _headers(target: Target) -> dict[str, str]:
-    headers = {"User-Agent": "PetSage", "Accept": "*/*", "Connection": "close"}
-    if target.user or target.password:
-        credentials = f"{target.user}:{target.password}".encode()
-        headers["Authorization"] = f"Basic {b64encode(credentials).decode()}"
-    return headers
+def _headers(target: Target) -> tuple[tuple[str, str], ...]:
+    if not (target.user or target.password):
+        return ()
+    credentials = b64encode(f"{target.user}:{target.password}".encode()).decode()
+    return (("Authorization", f"Basic {credentials}"),)
 
 
-def _same_host(target: Target, place: str, location: str) -> str | None:
+def _redirected(target: Target, place: str, answer: client.Answer) -> str | None:
     """Path and query of a redirect, or None if there is none or it leads off the host."""
-    if not location:
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or not location:
         return None
     host = f"[{target.host}]" if ":" in target.host else target.host
     url = urlsplit(urljoin(f"{target.scheme}://{host}:{target.port}{place}", location))
@@ -92,27 +83,6 @@ def _same_host(target: Target, place: str, location: str) -> str | None:
 
 def _place(path: str, query: str) -> str:
     return (path or "/") + (f"?{query}" if query else "")
-
-
-class _Answer(io.RawIOBase):
-    """A socket's bytes until a moment: its own timeout begins anew with each byte."""
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection
-        self._deadline = deadline
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
 
 
 def tcp(target: Target) -> Run:

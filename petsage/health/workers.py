@@ -4,8 +4,8 @@ import socket
 import threading
 from collections.abc import Callable
 
+from petsage.address import Address
 from petsage.board import Board
-from petsage.config import Address
 from petsage.health.monitor import Clock, Evidence
 
 READY_SECONDS = 5

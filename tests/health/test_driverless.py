@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from petsage.health.driverless import MAX_ANSWER_BYTES
+from petsage.client import MAX_BODY_BYTES
 from tests.certificates import Authority, Files, self_signed
 from tests.dependencies import AWKWARD_PASSWORDS, silent, verdict
 from tests.support import free_port, wait_until
@@ -166,7 +166,7 @@ def test_an_endless_answer_is_read_to_a_bound(web: _Server) -> None:
     assert verdict(_url(web, "/endless#timeout=30")) == ""
     assert web.gone.wait(10)
     # What the two sockets' buffers hold was sent too, though nobody read it.
-    assert web.sent_bytes < MAX_ANSWER_BYTES + 32 * 2**20
+    assert web.sent_bytes < MAX_BODY_BYTES + 32 * 2**20
 
 
 def test_an_answer_that_ends_early_fails(web: _Server) -> None:

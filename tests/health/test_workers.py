@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from petsage.config import Address
+from petsage.address import Address
 from petsage.health.workers import Workers, ask
 from tests.health.fakes import ManualClock
 from tests.support import free_port, wait_until
