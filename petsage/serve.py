@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import sys
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -36,7 +37,11 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
     sys.argv += [application] if application else ["--preload", OWN_APPLICATION]
     from gunicorn.app.wsgiapp import run
 
-    sys.exit(run())
+    try:
+        sys.exit(run())
+    except Exception:  # the application's, while it is loaded: its author needs to see the line
+        traceback.print_exc()
+        sys.exit(1)
 
 
 def _gunicorn() -> str:
