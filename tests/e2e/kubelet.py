@@ -19,7 +19,6 @@ from typing import Any
 
 from tests.support import Served, free_port
 
-POD = "petsage-7c5ddbdf54-x2x9z"
 AGENT = "kube-probe/1.34"
 
 
@@ -99,12 +98,14 @@ class Kubelet:
         folder: Path,
         clock: Clock,
         *,
+        name: str = "petsage-7c5ddbdf54-x2x9z",
         secrets: Mapping[str, str] | None = None,
         restarts: bool = True,
         **variables: object,
     ) -> None:
-        """`secrets` are `name/key` to value. With `restarts=False` it only finds out that a restart
-        is due. `variables` are configuration without the prefix, in place of the manifest's."""
+        """`name` is the pod's, `secrets` are `name/key` to value. With `restarts=False` it only
+        finds out that a restart is due. `variables` are configuration without the prefix, in place
+        of the manifest's."""
         manifests = list(manifests)
         (deployment,) = [one for one in manifests if one["kind"] == "Deployment"]
         self._pod = deployment["spec"]["template"]["spec"]
@@ -114,10 +115,11 @@ class Kubelet:
         }
         self._clock = clock
         self._restarts = restarts
-        self._log = folder / "pod.log"
+        self._name = name
+        self._log = folder / f"{name}.log"
         self._environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOSTNAME": POD,
+            "HOSTNAME": name,
             **service_links(manifests),
             **dict(self._variables(secrets or {})),
             **{f"PETSAGE_{name.upper()}": str(value) for name, value in variables.items()},
@@ -138,11 +140,23 @@ class Kubelet:
 
     def _variables(self, secrets: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         for one in self._container["env"]:
-            value = _value(one, secrets)
+            value = self._value(one, secrets)
             if value is not None:
                 for inside, outside in self._ports.values():
                     value = value.replace(f":{inside}", f":{outside}")
                 yield one["name"], value
+
+    def _value(self, variable: Mapping[str, Any], secrets: Mapping[str, str]) -> str | None:
+        """The variable's value, None where an optional one is not there."""
+        if "valueFrom" not in variable:
+            return str(variable["value"])
+        source = variable["valueFrom"]
+        if "fieldRef" in source:
+            return {"metadata.name": self._name}[source["fieldRef"]["fieldPath"]]
+        reference = source["secretKeyRef"]
+        found = secrets.get(f"{reference['name']}/{reference['key']}")
+        assert found is not None or reference["optional"], "CreateContainerConfigError"
+        return found
 
     # --- what it knows
 
@@ -216,19 +230,6 @@ class Kubelet:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait(10)
-
-
-def _value(variable: Mapping[str, Any], secrets: Mapping[str, str]) -> str | None:
-    """The variable's value, None where an optional one is not there."""
-    if "valueFrom" not in variable:
-        return str(variable["value"])
-    source = variable["valueFrom"]
-    if "fieldRef" in source:
-        return {"metadata.name": POD}[source["fieldRef"]["fieldPath"]]
-    reference = source["secretKeyRef"]
-    found = secrets.get(f"{reference['name']}/{reference['key']}")
-    assert found is not None or reference["optional"], "CreateContainerConfigError"
-    return found
 
 
 def service_links(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:

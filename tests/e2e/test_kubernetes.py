@@ -113,6 +113,26 @@ def test_a_dependency_that_fails_costs_traffic_but_never_a_restart(run):
     assert (pod.restarted, pod.restart_due) == (0, False)
 
 
+def job(manifests, port, addresses, wait):
+    """Runs the Job's own command, its name resolved to these addresses; returns its exit code."""
+    (spec,) = [one["spec"]["template"]["spec"] for one in manifests if one["kind"] == "Job"]
+    command = [one.replace(":8000", f":{port}") for one in spec["containers"][0]["command"]]
+    command = [one.replace("--wait=120", f"--wait={wait}") for one in command]
+    pinned = ["--resolve", f"petsage-headless:{port}:{','.join(addresses)}"]
+    return subprocess.run([PETSAGE, *command[1:], *pinned], check=False).returncode
+
+
+def test_the_job_proves_a_rollout_only_when_every_pod_has_the_new_release(manifests, run):
+    port, addresses = free_port(), [f"127.0.0.{number}" for number in (11, 12, 13)]
+    pods = [run(name=f"petsage-{one}", bind=f"{one}:{port}") for one in addresses]
+    assert job(manifests, port, addresses, wait=30) == 0
+    pods[0].kill()
+    assert job(manifests, port, addresses, wait=1) == 3  # one refuses
+    assert job(manifests, port, addresses[1:], wait=1) == 5  # two, not three
+    run(name="petsage-old", bind=f"{addresses[0]}:{port}", release="1.9")
+    assert job(manifests, port, addresses, wait=1) == 4
+
+
 def test_the_links_that_kubernetes_injects_are_no_configuration(manifests, run):
     links = service_links(manifests)
     assert {"PETSAGE_SERVICE_HOST", "PETSAGE_PORT", "PETSAGE_PORT_8000_TCP_ADDR"} <= set(links)
