@@ -1,16 +1,18 @@
 """What the processes of an instance share: a few bytes of memory, mapped before they fork."""
 
 import mmap
+import time
 
 
 class Board:
-    """Three numbers that every process forked after its making reads and writes.
+    """Four numbers that every process forked after its making reads and writes.
 
     Each is an aligned 8-byte cell, which a processor writes whole, so no lock is needed.
     """
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("d")
+        self.began_at = time.monotonic()
 
     @property
     def draining(self) -> bool:
@@ -38,6 +40,15 @@ class Board:
     @finished_at.setter
     def finished_at(self, value: float) -> None:
         self._cells[2] = value
+
+    @property
+    def began_at(self) -> float:
+        """When the instance began, in monotonic seconds: its arbiter makes the board at once."""
+        return self._cells[3]
+
+    @began_at.setter
+    def began_at(self, value: float) -> None:
+        self._cells[3] = value
 
 
 board = Board()

@@ -1,15 +1,18 @@
 """Promises of the board: what one process writes, every process forked after it reads."""
 
 import os
+import time
 
 import pytest
 
 from petsage.board import Board
 
 
-def test_a_new_board_says_nothing():
+def test_a_new_board_says_nothing_but_when_it_began():
+    before = time.monotonic()
     board = Board()
     assert (board.draining, board.started, board.finished_at) == (False, False, 0.0)
+    assert before <= board.began_at <= time.monotonic()
 
 
 @pytest.mark.parametrize(

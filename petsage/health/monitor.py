@@ -1,6 +1,5 @@
 """The monitor: owns the checks and their latest results, and makes reports."""
 
-import logging
 import os
 import threading
 import time
@@ -10,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from petsage.health.checks import PROBES, Check, CheckFailed, Result, Status, whereabouts, worst
+from petsage.health.checks import Check, CheckFailed, Result, Status, whereabouts, worst
+from petsage.health.history import Change, History, Past, tell
 
-log = logging.getLogger("petsage.monitor")
+ALL = "all"
+"""Asks for everything, whatever its probes: no probe, but a look at the instance."""
 
 
 class Clock(Protocol):
@@ -53,6 +54,7 @@ LIMITS = {
     "ready": _PROBE,
     "startup": _PROBE,
     "smoke": Limits(deadline=5, fresh_at_most=1, stale_at_most=5),
+    ALL: _PROBE,
 }
 
 
@@ -65,8 +67,16 @@ class Evidence:
     """For each probe that it speaks in: returns what is unwell, or nothing. It never waits."""
 
     def result(self, probe: str, now: float) -> Result:
-        reason = self.verdicts[probe]()
+        reason = self._at_large() if probe == ALL else self.verdicts[probe]()
         return Result(self.name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
+
+    def is_usable(self, _now: float) -> bool:
+        return True
+
+    def _at_large(self) -> str:
+        """The first complaint, but that it has not started yet: that is a phase of every start."""
+        reasons = (verdict() for probe, verdict in self.verdicts.items() if probe != "startup")
+        return next(filter(None, reasons), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +99,6 @@ class Report:
         return tuple(r.name for r in self.results if r.status is Status.FAIL)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A check's status became another."""
-
-    name: str
-    was: Status | None
-    """None if it is the first result."""
-    result: Result
-    held_seconds: float
-    """How long the status before had held."""
-
-
 @dataclass(slots=True, eq=False)
 class _Run:
     """A run of a check that has not returned."""
@@ -117,7 +115,6 @@ class _Slot:
 
     check: Check
     result: Result | None = None
-    since: float = 0
     run: _Run | None = None
 
 
@@ -177,21 +174,24 @@ class Monitor:
         self.checks = tuple(checks)
         self.clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._changes: list[Change] = []
+        self._untold: list[Change] = []
+        self._history = History(check.name for check in self.checks)
         evidence = tuple(evidence)
+        for one in evidence:  # well until it says otherwise
+            self._history.seen(Result(one.name, Status.PASS, "", self.clock.now(), 0.0))
         _refuse_twice([*(one.name for one in evidence), *(check.name for check in self.checks)])
         slots = [_Slot(check) for check in self.checks]
         self._limits = limits
-        self._members = {p: _members(p, limits[p], evidence, slots) for p in PROBES}
+        self._members = {p: _members(p, limits[p], evidence, slots) for p in limits}
         self._slots = tuple(slots)
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
-    def names(self, probe: str) -> tuple[str, ...]:
-        """The names that `probe` asks for. Raises `KeyError` if there is no such probe."""
+    def names(self, probe: str = ALL) -> tuple[str, ...]:
+        """The names that `probe`, or `ALL`, asks for. Raises `KeyError` for an unknown probe."""
         return tuple(self._members[probe])
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
-        """What `probe` should be told now, within its deadline.
+        """What `probe`, or who looks at `ALL`, should be told now, within its deadline.
 
         `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
         """
@@ -201,7 +201,33 @@ class Monitor:
         now = self.clock.now()
         if not all(ask.is_fresh(now) for ask in asks):
             now = self._refresh(asks, now, self._limits[probe].deadline)
+        for one in chosen:
+            if isinstance(one, Evidence):
+                self._witness(one, now)
         return Report(probe, tuple(one.result(probe, now) for one in chosen), now)
+
+    def known(self, probe: str = ALL) -> Report:
+        """What is known without running anything: no result that is too old is in it."""
+        now = self.clock.now()
+        members = self._members[probe].values()
+        return Report(probe, tuple(m.result(probe, now) for m in members if m.is_usable(now)), now)
+
+    def past(self, name: str) -> Past:
+        """What is remembered of a check, or of evidence."""
+        with self._lock:
+            return self._history.past(name)
+
+    def changes(self) -> tuple[Change, ...]:
+        """The last changes of status, the newest first."""
+        with self._lock:
+            return self._history.changes()
+
+    def _witness(self, evidence: Evidence, now: float) -> None:
+        """Evidence never runs: that it has changed is seen when somebody asks."""
+        result = evidence.result(ALL, now)
+        if self._history.is_change(result):
+            with self._told():
+                self._note(self._history.seen(result))
 
     def _refresh(self, asks: list[_Ask], now: float, deadline: float) -> float:
         """Starts the runs that are due and waits for those whose results are needed."""
@@ -258,22 +284,22 @@ class Monitor:
             self._record(slot, now, run.timeout, f"timed out after {run.timeout:g} s")
 
     def _record(self, slot: _Slot, now: float, duration: float, reason: str) -> None:
-        check, before = slot.check, slot.result
-        status = _status(check, reason)
-        slot.result = Result(check.name, status, reason, now, duration)
-        if before is None or before.status is not status:
-            held, slot.since = now - slot.since, now
-            was = before.status if before else None
-            self._changes.append(Change(check.name, was, slot.result, held))
+        status = _status(slot.check, reason)
+        slot.result = Result(slot.check.name, status, reason, now, duration)
+        self._note(self._history.ran(slot.result))
+
+    def _note(self, change: Change | None) -> None:
+        if change:
+            self._untold.append(change)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Holds the lock, then tells the changes: a log that blocks must not hold the lock."""
         with self._lock:
             yield
-            changes, self._changes = self._changes, []
+            changes, self._untold = self._untold, []
         for change in changes:
-            _tell(change)
+            tell(change)
 
     def _forget_runs(self) -> None:
         """No thread but the one that forked lives on in the child: fork(2)."""
@@ -293,9 +319,12 @@ def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
 def _members(
     probe: str, limits: Limits, evidence: Iterable[Evidence], slots: Iterable[_Slot]
 ) -> dict[str, _Ask | Evidence]:
-    members: dict[str, _Ask | Evidence] = {e.name: e for e in evidence if probe in e.verdicts}
+    members: dict[str, _Ask | Evidence] = {}
+    for one in evidence:
+        if probe in (ALL, *one.verdicts):
+            members[one.name] = one
     for slot in slots:
-        if probe in slot.check.probes:
+        if probe in (ALL, *slot.check.probes):
             members[slot.check.name] = _Ask.of(slot, limits)
     return members
 
@@ -325,22 +354,12 @@ def _reason(run: Callable[[], object]) -> str:
     try:
         run()
     except CheckFailed as failure:
-        return _one_line(str(failure)) or "failed"
+        return one_line(str(failure)) or "failed"
     return ""
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Reasons stand in lines of text and are read by a kubelet, which keeps 10 KiB of them all."""
     words = " ".join(text.split())
     printable = "".join(c if c.isprintable() else "?" for c in words)
     return printable if len(printable) <= 200 else printable[:199] + "…"
-
-
-def _tell(change: Change) -> None:
-    result = change.result
-    if change.was is None and result.status is Status.PASS:
-        return
-    level = logging.INFO if result.status is Status.PASS else logging.WARNING
-    was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
-    reason = f": {result.reason}" if result.reason else ""
-    log.log(level, "check %s: %s (was %s)%s", result.name, result.status, was, reason)
