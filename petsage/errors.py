@@ -2,20 +2,30 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
+from petsage import logs
 from petsage.health.schemas import json_line
+
+
+def error_body(code: int, status: str, request_id: str | None) -> dict[str, Any]:
+    """What every error says."""
+    traced = {"request_id": request_id} if code == 500 and request_id else {}
+    return {"code": code, "status": status, **traced}
 
 
 def error_response(error: HTTPException) -> HTTPException | Response:
     """What is answered instead of werkzeug's page: `{"code":404,"status":"Not Found"}`.
 
-    A request that breaks a schema is told every wrong field under `errors`.
+    A request that breaks a schema is told every wrong field under `errors`. An error of the
+    program, whose trace is in the log, has the request's ID if it came with one.
     """
     if error.code is None or error.response is not None:
         return error
-    body: dict[str, Any] = {"code": error.code, "status": error.name}
+    body = error_body(
+        error.code, error.name, logs.harmless(request.headers.get("X-Request-ID", ""))
+    )
     if error.description != type(error).description:
         body["message"] = error.description
     if wrong := getattr(error, "data", {}).get("messages"):  # set by webargs

@@ -1,0 +1,107 @@
+"""How a log line looks, whoever writes it: gunicorn, Flask, PetSage or the application."""
+
+import json
+import logging
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+from petsage.config import Config
+
+request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_headers", default=())
+"""The headers of the request that this thread serves, their names in capitals."""
+
+_HARMLESS = re.compile(r"[0-9A-Za-z_-]{8,64}", re.ASCII)  # as deploy/nginx.conf has it
+
+
+def request_id() -> str | None:
+    """The ID of the request that this thread serves, if it has one that is harmless in a log."""
+    headers = request_headers.get()
+    return harmless(",".join(value for name, value in headers if name == "X-REQUEST-ID"))
+
+
+def harmless(identifier: str) -> str | None:
+    """This request ID if it is 8 to 64 ASCII letters, digits, `_` and `-`, or else None."""
+    return identifier if _HARMLESS.fullmatch(identifier) else None
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """What `logging.config.dictConfig` needs: one handler, to standard error, for everything."""
+    loggers = ("gunicorn.error", "gunicorn.access")
+    form = JsonFormatter if config.log_format == "json" else TextFormatter
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "petsage": {"()": form, "release": config.release, "instance": config.instance}
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "petsage"}},
+        "root": {"level": config.log_level.upper(), "handlers": ["stderr"]},
+        "loggers": {name: {"handlers": [], "propagate": True} for name in loggers},
+    }
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, in ASCII: whatever a client sent, no reader breaks a line at it."""
+
+    def __init__(self, release: str, instance: str) -> None:
+        super().__init__()
+        self._release = release
+        self._instance = instance
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(self._fields(record))
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
+        identifier = request_id()
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        return {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "release": self._release,
+            "instance": self._instance,
+            "logger": record.name,
+            "process": record.process,
+            **({"request_id": identifier} if identifier else {}),
+            "event": record.getMessage(),
+            **({"trace": "".join(_trace(record))} if record.exc_info else {}),
+        }
+
+
+class TextFormatter(JsonFormatter):
+    """The same in one line, and a trace in indented lines below it.
+
+    What a client sent stands last, and what cannot be printed is escaped: no line can be forged.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = self._fields(record)
+        identifier = fields.get("request_id", "-")
+        head = (
+            f"{fields['time']} {fields['level']} {self._release} {self._instance}"
+            f" {record.name}[{record.process}] {identifier} {_printable(str(fields['event']))}"
+        )
+        return "\n".join([head, *_indented(_trace(record))])
+
+
+def _trace(record: logging.LogRecord) -> list[str]:
+    if not record.exc_info:
+        return []
+    return traceback.format_exception(*record.exc_info)
+
+
+def _indented(trace: Iterable[str]) -> Iterator[str]:
+    for piece in trace:
+        # A stack frame has lines of its own; in a message a line break is the message's.
+        frame = piece.startswith("  File ")
+        for line in piece.splitlines() if frame else [piece.strip("\n")]:
+            yield "    " + _printable(line)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

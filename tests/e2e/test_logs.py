@@ -1,0 +1,157 @@
+"""Promises of the log that a real instance writes."""
+
+import json
+
+import pytest
+
+from tests.support import get, served, wait_until
+from tests.test_logs import LINE
+
+APPLICATION = """\
+import logging
+from flask import Flask, request
+from petsage import Check, CheckFailed, health
+
+app = Flask("shop")
+unwell = []
+
+def stock():
+    if unwell:
+        raise CheckFailed("no shelf")
+
+health.init_app(app, [Check("stock", stock, {"ready"}, fresh_seconds=0)])
+
+@app.get("/broken")
+def broken():
+    raise RuntimeError(request.args.get("why", "an error of the program"))
+
+@app.get("/say")
+def say():
+    logging.getLogger("shop.sales").info(request.args["what"])
+    return "said"
+
+@app.get("/empty")
+def empty():
+    unwell.append(True)
+    return "emptied"
+"""
+
+RAW = """\
+def app(environ, start_response):
+    raise RuntimeError("an error of the program")
+"""
+
+
+@pytest.fixture(scope="module", params=["text", "json"])
+def shop(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.py").write_text(APPLICATION)
+    settings = {"log_format": request.param, "release": "r1", "instance": "i1", "threads": 1}
+    with served(folder, "shop:app", cwd=folder, workers=1, **settings) as running:
+        yield running
+
+
+def lines(service):
+    """Every line of the log, read as the form says; a line of a trace has only `trace`."""
+    found = []
+    for line in service.log.read_text().splitlines():
+        if line.startswith("{"):
+            found.append(json.loads(line))
+        elif line.startswith("    "):
+            found.append({"event": "", "trace": line})
+        else:
+            told = LINE.fullmatch(line)
+            assert told, line
+            found.append(told.groupdict())
+    return found
+
+
+def told(service, *words):
+    """The lines whose event has these words."""
+
+    def those():
+        return [one for one in lines(service) if all(w in one["event"] for w in words)]
+
+    return wait_until(those)
+
+
+def test_gunicorn_petsage_and_the_application_write_in_one_form(shop):
+    get(f"{shop.main}/say?what=sold")
+    (said,) = told(shop, "sold")
+    assert (said["logger"], said["level"], said["release"]) == ("shop.sales", "info", "r1")
+    assert told(shop, "Starting gunicorn")[0]["instance"] == "i1"
+
+
+def test_an_unhandled_error_has_its_trace_once_beside_its_request_id(shop):
+    answer = get(f"{shop.main}/broken?why=once", headers={"X-Request-ID": "order-12345"})
+    assert answer.status == 500
+    (line,) = told(shop, "Exception on /broken")
+    assert (line["request_id"], line["level"]) == ("order-12345", "error")
+    assert shop.log.read_text().count("RuntimeError: once") == 1
+
+
+def test_the_id_of_one_request_does_not_stay_for_the_next(shop):
+    get(f"{shop.main}/livez", headers={"X-Request-ID": "order-67890"})
+    for what in ("first", "second", "third", "fourth"):
+        get(f"{shop.main}/say?what={what}")
+        assert told(shop, what)[0].get("request_id", "-") == "-"
+
+
+def test_the_id_of_one_request_does_not_stay_for_what_is_no_request(shop):
+    get(f"{shop.main}/livez", headers={"X-Request-ID": "order-24680"})
+    get(f"{shop.main}/livez", headers={"Bad Header": "x", "X-Request-ID": "order-13579"})
+    (line,) = told(shop, "Invalid request")
+    assert line.get("request_id", "-") == "-"
+
+
+def test_a_change_is_told_and_healthy_probes_are_not(shop):
+    for _ in range(20):
+        for side in (shop.main, shop.management):
+            for probe in ("livez", "readyz", "startupz"):
+                get(f"{side}/{probe}")
+    assert not [one for one in lines(shop) if one.get("logger") == "petsage.monitor"]
+    get(f"{shop.main}/empty")
+    wait_until(lambda: get(f"{shop.main}/readyz").status == 503)
+    for _ in range(5):
+        get(f"{shop.main}/readyz")
+    (line,) = told(shop, "check stock: fail")
+    assert line["level"] == "warning"
+    assert line["event"].endswith(": no shelf")
+
+
+def test_a_forged_line_stays_where_it_was_sent(shop):
+    forged = "%0A2026-11-23T00:00:00+00:00%20info%20r1%20i1%20forged[1]%20-%20x"
+    get(f"{shop.main}/say?what=attack{forged}")
+    get(f"{shop.main}/broken?why=attack{forged}")
+    told(shop, "attack")
+    assert not [one for one in lines(shop) if one.get("logger") == "forged"]
+
+
+def test_an_error_of_any_wsgi_application_is_traced_once_with_its_request_id(tmp_path):
+    (tmp_path / "raw.py").write_text(RAW)
+    with served(tmp_path, "raw:app", cwd=tmp_path, workers=1, log_format="json") as service:
+        answer = get(f"{service.main}/x", headers={"X-Request-ID": "order-12345"})
+        assert answer.data == (
+            b'{"code":500,"status":"Internal Server Error","request_id":"order-12345"}\n'
+        )
+        lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+        (line,) = [one for one in lines if one.get("request_id") == "order-12345"]
+        assert line["event"] == "Error handling request GET /x"
+        assert line["trace"].endswith("RuntimeError: an error of the program\n")
+
+
+@pytest.mark.parametrize("level", ["error", "debug"])
+def test_the_level_holds_for_all(tmp_path, level):
+    with served(tmp_path, workers=1, log_level=level) as service:
+        get(f"{service.main}/livez")
+        written = service.log.read_text()
+    assert ("Booting worker" in written) == (level == "debug")
+    assert (" debug " in written) == (level == "debug")
+
+
+def test_no_access_is_logged(tmp_path):
+    with served(tmp_path, workers=1, log_level="debug") as service:
+        get(f"{service.main}/livez?once", headers={"User-Agent": "a-visitor"})
+        written = service.log.read_text()
+    assert "livez" not in written
+    assert "a-visitor" not in written
