@@ -137,3 +137,15 @@ def systemd() -> None:
 def container() -> None:
     """The Containerfile, to be built in the project's folder."""
     click.echo(files.text("Containerfile"), nl=False)
+
+
+@deploy.command()
+def prometheus() -> None:
+    """A Prometheus configuration that scrapes the management listener."""
+    click.echo(files.text("prometheus.yaml"), nl=False)
+
+
+@deploy.command()
+def alerts() -> None:
+    """The rules by which Prometheus alerts."""
+    click.echo(files.text("alerts.yaml"), nl=False)

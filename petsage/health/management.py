@@ -1,14 +1,18 @@
 """The management blueprint: what the operator's side of an instance answers."""
 
 import time
+from typing import cast
 
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, abort, current_app, g, request
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from werkzeug.exceptions import HTTPException
 
 from petsage.errors import error_response
+from petsage.health import metrics, page, status
 from petsage.health.checks import Result, Status
+from petsage.health.ledger import Ledger
 from petsage.health.monitor import Report
-from petsage.health.schemas import health_body
+from petsage.health.schemas import health_body, overview_body
 from petsage.health.service import Health
 from petsage.health.views import answer, current_health
 
@@ -28,6 +32,8 @@ PetSage, the operator's side of an instance.
 /startupz  whether it has started
            each also as /readyz/NAME for one check,
            with ?verbose, ?exclude=NAME, and Accept: application/health+json
+/status    all of it on a page, or as application/json
+/metrics   the same for Prometheus
 """
 
 management = Blueprint("management", __name__)
@@ -36,7 +42,11 @@ management = Blueprint("management", __name__)
 def create_app(health: Health) -> Flask:
     """The application of the management listener, which tells this health in detail."""
     app = Flask("petsage", static_folder=None)
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    ledger = Ledger()
     app.extensions["petsage"] = health
+    app.extensions["petsage_ledger"] = ledger
+    app.extensions["petsage_metrics"] = metrics.registry(health, ledger)
     app.register_error_handler(HTTPException, error_response)
     app.register_blueprint(management)
     return app
@@ -69,9 +79,53 @@ def startup(name: str | None = None) -> Response:
     return _answer("startup", name)
 
 
+@management.get("/status")
+def status_page() -> Response:
+    """All that the instance knows of itself. The page is well, whatever it tells: it is a 200."""
+    health = current_health()
+    seen = status.overview(health, _ledger(), time.time())
+    offers = ("text/html", "application/json")
+    if request.accept_mimetypes.best_match(offers, default=offers[0]) == "application/json":
+        response = _unstored(overview_body(seen), "application/json")
+    else:
+        response = _unstored(page.render(seen), "text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = page.security_policy()
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.vary.add("Accept")
+    return response
+
+
+@management.get("/metrics")
+def prometheus_metrics() -> Response:
+    """What Prometheus reads."""
+    body = generate_latest(current_app.extensions["petsage_metrics"])
+    return _unstored(body, CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _unstored(body: bytes | str, content_type: str) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(body, headers=headers, content_type=content_type)
+
+
+def _ledger() -> Ledger:
+    return cast(Ledger, current_app.extensions["petsage_ledger"])
+
+
+@management.after_request
+def enter_in_the_ledger(response: Response) -> Response:
+    """Each answer to a probe, the refusal of an unknown name included."""
+    probe = (request.endpoint or "").rpartition(".")[2]
+    if probe in status.PROBES:
+        now = current_health().monitor.clock.now()
+        agent = request.headers.get("User-Agent", "")
+        _ledger().enter(probe, agent, response.status_code, g.get("told", "no such check"), now)
+    return response
+
+
 def _answer(probe: str, name: str | None) -> Response:
     health = current_health()
     report = health.report(probe, _names(health.monitor.names(probe), name))
+    g.told = ", ".join(f"{r.name}: {r.reason}" for r in report.results if r.status is Status.FAIL)
     media_type = request.accept_mimetypes.best_match(_OFFERS, default="text/plain")
     if media_type == "text/plain":
         body = _text(report, "verbose" in request.args).encode()

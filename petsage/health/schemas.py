@@ -1,6 +1,7 @@
 """What goes over the wire, and how it looks there."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from petsage.config import Config
 from petsage.health.checks import Result
 from petsage.health.monitor import Report
 from petsage.health.service import FAILURE, FEATURE, SUCCESS, SmokeTest
+from petsage.health.status import Overview
 
 
 class SmokeTestSchema(Schema):
@@ -107,6 +109,74 @@ def _observation(result: Result, began: float) -> dict[str, Any]:
         "observed_unit": "ms",
         **output,
     }
+
+
+class _ResultSchema(Schema):
+    status = fields.String()
+    reason = fields.String()
+    duration_seconds = fields.Float()
+
+
+class _RowSchema(_ResultSchema):
+    name = fields.String()
+    status_seconds = fields.Float()
+    age_seconds = fields.Float()
+    results = fields.List(fields.Nested(_ResultSchema))
+
+
+class _ChangeSchema(Schema):
+    at = fields.AwareDateTime()
+    name = fields.String()
+    was = fields.String(data_key="from")
+    status = fields.String(data_key="to")
+    reason = fields.String()
+    held_seconds = fields.Float()
+
+
+class _EntrySchema(Schema):
+    probe = fields.String()
+    agent = fields.String()
+    code = fields.Integer()
+    told = fields.String()
+    times = fields.Integer()
+    first_at = fields.AwareDateTime()
+    last_at = fields.AwareDateTime()
+
+
+class OverviewSchema(Schema):
+    """The status page as JSON: durations and ages in seconds, times as RFC 3339 has them."""
+
+    status = fields.String()
+    at = fields.AwareDateTime()
+    release = fields.String()
+    instance = fields.String()
+    uptime_seconds = fields.Float()
+    finished_seconds = fields.Float()
+    draining = fields.Boolean()
+    probes = fields.Dict(fields.String(), fields.String())
+    checks = fields.List(fields.Nested(_RowSchema))
+    changes = fields.List(fields.Nested(_ChangeSchema))
+    ledger = fields.List(fields.Nested(_EntrySchema))
+
+
+def overview_body(page: Overview) -> bytes:
+    """The status page as JSON."""
+    changes = [
+        {
+            **asdict(change.result),
+            "at": page.time(change.result.at),
+            "was": change.was,
+            "held_seconds": change.held_seconds,
+        }
+        for change in page.changes
+    ]
+    ledger = [
+        {**asdict(e), "first_at": page.time(e.first_at), "last_at": page.time(e.last_at)}
+        for e in page.ledger
+    ]
+    content = {name: getattr(page, name) for name in OverviewSchema._declared_fields}
+    moments = {"at": page.time(page.at), "changes": changes, "ledger": ledger}
+    return json_line(OverviewSchema().dump(content | moments))
 
 
 def contract_holds() -> None:

@@ -127,7 +127,15 @@ def test_a_kubelet_can_keep_the_whole_body_however_much_fails(operator):
 
 def test_the_index_says_what_is_here(operator):
     text = operator().get("/").text
-    for path in ("/livez", "/readyz", "/startupz", "?verbose", "?exclude=NAME"):
+    for path in (
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "?verbose",
+        "?exclude=NAME",
+        "/status",
+        "/metrics",
+    ):
         assert path in text
 
 

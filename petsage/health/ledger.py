@@ -1,0 +1,62 @@
+"""Who probed when, and what they were told: a kubelet throws the bodies of failures away."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from petsage.health.monitor import one_line
+
+ENTRIES = 50
+"""How many entries are kept. One entry stands for all equal answers in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one agent was told by one probe, once or several times in a row."""
+
+    probe: str
+    agent: str
+    """As it calls itself, in one line of 200 characters at most."""
+    code: int
+    told: str
+    """What fails, the last time; empty if nothing does."""
+    first_at: float
+    """In the clock's seconds, as is `last_at`."""
+    last_at: float
+    times: int = 1
+
+
+class Ledger:
+    """The last answers to probes, in memory that does not grow however many agents there are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: deque[Entry] = deque(maxlen=ENTRIES)
+        self._answers: Counter[tuple[str, int]] = Counter()
+
+    def enter(self, probe: str, agent: str, code: int, told: str, now: float) -> None:
+        """Remembers one answer."""
+        new = Entry(probe, one_line(agent), code, one_line(told), now, now)
+        with self._lock:
+            self._answers[probe, code] += 1
+            self._entries.append(self._merged(new))
+
+    def _merged(self, new: Entry) -> Entry:
+        for entry in reversed(self._entries):
+            if (entry.probe, entry.agent) == (new.probe, new.agent):
+                if entry.code != new.code:
+                    break
+                self._entries.remove(entry)
+                return replace(new, first_at=entry.first_at, times=entry.times + 1)
+        return new
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The last answers, the newest first."""
+        with self._lock:
+            return tuple(reversed(self._entries))
+
+    def answers(self) -> Mapping[tuple[str, int], int]:
+        """How often each probe answered with each HTTP status since the process began."""
+        with self._lock:
+            return dict(self._answers)

@@ -1,0 +1,63 @@
+"""Promises of the ledger: who was told what and when, however many agents there are."""
+
+import threading
+
+from petsage.health.ledger import ENTRIES, Ledger
+
+
+def test_equal_answers_in_a_row_are_one_entry():
+    ledger = Ledger()
+    for now in (10, 20, 30):
+        ledger.enter("ready", "kubelet", 200, "", now)
+    (entry,) = ledger.entries()
+    assert (entry.times, entry.first_at, entry.last_at) == (3, 10, 30)
+
+
+def test_another_answer_begins_a_new_entry_and_keeps_the_old_one():
+    ledger = Ledger()
+    for now, code, told in ((1, 200, ""), (2, 503, "a"), (3, 503, "b"), (4, 200, "")):
+        ledger.enter("ready", "kubelet", code, told, now)
+    assert [(e.code, e.told, e.times) for e in ledger.entries()] == [
+        (200, "", 1),
+        (503, "b", 2),
+        (200, "", 1),
+    ]
+
+
+def test_agents_and_probes_are_told_apart():
+    ledger = Ledger()
+    for probe, agent in (("live", "a"), ("ready", "a"), ("ready", "b"), ("live", "a")):
+        ledger.enter(probe, agent, 200, "", 1)
+    assert [(e.probe, e.agent, e.times) for e in ledger.entries()] == [
+        ("live", "a", 2),
+        ("ready", "b", 1),
+        ("ready", "a", 1),
+    ]
+
+
+def test_it_does_not_grow_with_agents_nor_with_the_length_of_their_names():
+    ledger = Ledger()
+    for i in range(10_000):
+        ledger.enter("live", f"{i}\n\x1b[31m" + "x" * 10_000, 200, "y" * 10_000, i)
+    entries = ledger.entries()
+    assert len(entries) == ENTRIES
+    assert entries[0].last_at == 9999
+    assert max(len(e.agent) + len(e.told) for e in entries) <= 400
+    assert all(e.agent.isprintable() for e in entries)
+    assert ledger.answers() == {("live", 200): 10_000}
+
+
+def test_no_answer_is_lost_between_threads():
+    ledger = Ledger()
+
+    def probe(agent):
+        for now in range(500):
+            ledger.enter("ready", agent, 200, "", now)
+
+    threads = [threading.Thread(target=probe, args=(f"agent {i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert ledger.answers() == {("ready", 200): 4000}
+    assert sorted(e.times for e in ledger.entries()) == [500] * 8
