@@ -1,0 +1,208 @@
+"""Promises to Prometheus: promtool finds nothing to mend, a real one scrapes, the alerts fire."""
+
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from tests.support import PETSAGE, free_port, get, served, tool, wait_until
+
+
+def printed(name):
+    return subprocess.check_output([PETSAGE, "deploy", name], text=True)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """An instance with a check of each status, that has been asked."""
+    folder = tmp_path_factory.mktemp("metrics")
+    (folder / "shop.py").write_text(
+        "from flask import Flask\n"
+        "from petsage import Check, CheckFailed, health\n"
+        "def down():\n"
+        "    raise CheckFailed('down')\n"
+        "app = Flask('shop')\n"
+        "health.init_app(app, [Check('stock', lambda: None), Check('till', down),\n"
+        "    Check('cache', down, critical=False)])\n"
+    )
+    with served(folder, "shop:app", cwd=folder, workers=1, instance="i1", release="r1") as running:
+        assert get(f"{running.management}/readyz").status == 503
+        yield running
+
+
+def test_promtool_finds_nothing_to_mend(service):
+    text = get(f"{service.management}/metrics").data
+    done = subprocess.run([tool("promtool"), "check", "metrics"], input=text, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@contextmanager
+def prometheus(folder, target):
+    """A real Prometheus, configured as printed, but with this target, and scraping each second."""
+    text = printed("prometheus")
+    for old, new in (("127.0.0.1:8001", target), ("_interval: 15s", "_interval: 1s")):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "prometheus.yaml").write_text(text)
+    (folder / "alerts.yaml").write_text(printed("alerts"))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        tool("prometheus"),
+        f"--config.file={folder}/prometheus.yaml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+        "--log.level=error",
+    ]
+    with subprocess.Popen(command) as process:
+        try:
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+
+
+def test_a_real_prometheus_scrapes_it(service, tmp_path):
+    target = service.management.removeprefix("http://")
+    with prometheus(tmp_path, target) as url:
+
+        def ask(query):
+            answer = get(f"{url}/api/v1/query", fields={"query": query})
+            return answer.json()["data"]["result"]
+
+        assert wait_until(lambda: ask('up{job="petsage"} == 1'), seconds=30)
+        (failing,) = ask('petsage_check_status{status="fail"} == 1')
+        assert failing["metric"]["check"] == "till"
+        (info,) = ask("petsage_info")
+        assert info["metric"]["release"] == "r1"
+        assert (info["metric"]["instance"], info["metric"]["exported_instance"]) == (target, "i1")
+        (answers,) = ask('petsage_probe_answers_total{probe="ready",code="503"}')
+        assert float(answers["value"][1]) >= 1
+
+
+def test_the_printed_files_are_valid(tmp_path):
+    (tmp_path / "prometheus.yaml").write_text(printed("prometheus"))
+    (tmp_path / "alerts.yaml").write_text(printed("alerts"))
+    promtool = tool("promtool")
+    subprocess.run([promtool, "check", "config", "prometheus.yaml"], cwd=tmp_path, check=True)
+
+
+def series(name, values, **labels):
+    pairs = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return {"series": f"{name}{{{pairs}}}", "values": values}
+
+
+UP = series("up", "1x60", job="petsage", instance="a")
+
+
+def check_series(check, values, status="fail"):
+    return series("petsage_check_status", values, check=check, status=status, instance="a")
+
+
+# For each alert: series, sampled each minute; when it must be silent, when it must fire.
+ALERTS = {
+    "PetSageDown": ([series("up", "1 0x9", job="petsage", instance="a")], "1m", "2m"),
+    "PetSageStuck": ([check_series("workers", "0 1x9")], "1m", "2m"),
+    "PetSageCheckFails": ([check_series("database", "0 1x9")], "1m", "2m"),
+    "PetSageCheckWarns": ([check_series("cache", "0 1x20", "warn")], "10m", "11m"),
+    "PetSageCheckFlaps": (
+        [
+            series("petsage_check_runs_total", "0+8x90", check="c", outcome="pass", instance="a"),
+            series("petsage_check_runs_total", "0+2x90", check="c", outcome="fail", instance="a"),
+        ],
+        "20m",
+        "50m",
+    ),
+    "PetSageDrainsOnAndOn": ([series("petsage_draining", "0 1x20", instance="a")], "10m", "11m"),
+    "PetSageMixedReleases": (
+        [
+            series("petsage_info", "1x60", release="r1", instance="a"),
+            series("petsage_info", "1x60", release="r2", instance="b"),
+        ],
+        "29m",
+        "30m",
+    ),
+}
+WELL = [
+    UP,
+    *(check_series(name, "0x90") for name in ("workers", "database", "drain")),
+    check_series("database", "0x90", "warn"),
+    series("petsage_check_runs_total", "0+10x90", check="c", outcome="pass", instance="a"),
+    series("petsage_check_runs_total", "0x90", check="c", outcome="fail", instance="a"),
+    series("petsage_draining", "0x90", instance="a"),
+    series("petsage_info", "1x90", release="r1", instance="a"),
+    series("petsage_info", "1x90", release="r1", instance="b"),
+]
+
+
+def names():
+    return [rule["alert"] for rule in yaml.safe_load(printed("alerts"))["groups"][0]["rules"]]
+
+
+def test_every_alert_is_tested_below():
+    assert names() == list(ALERTS)
+
+
+def rules_test(folder, tests):
+    """Runs `promtool test rules`; each test is its series, and for each time the count that fires
+    of each alert."""
+    (folder / "alerts.yaml").write_text(printed("alerts"))
+    content = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (folder / "test.yaml").write_text(yaml.safe_dump(content))
+    return subprocess.run(
+        [tool("promtool"), "test", "rules", "test.yaml"], cwd=folder, capture_output=True, text=True
+    )
+
+
+def firing(alert, at, count):
+    """The expectation that so many alerts of this name fire at this time."""
+    selector = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+    return {
+        "expr": f"count({selector}) or vector(0)",
+        "eval_time": at,
+        "exp_samples": [{"labels": "{}", "value": count}],
+    }
+
+
+@pytest.mark.parametrize("alert", list(ALERTS))
+def test_an_alert_fires_in_time_and_not_before(tmp_path, alert):
+    given, silent, fires = ALERTS[alert]
+    expected = [firing(alert, silent, 0), firing(alert, fires, 1)]
+    done = rules_test(
+        tmp_path, [{"interval": "1m", "input_series": given, "promql_expr_test": expected}]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_alert_fires_while_all_is_well(tmp_path):
+    expected = [firing(alert, at, 0) for alert in names() for at in ("5m", "30m", "80m")]
+    done = rules_test(
+        tmp_path, [{"interval": "1m", "input_series": WELL, "promql_expr_test": expected}]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_drain_of_the_usual_length_alerts_nobody(tmp_path):
+    given = [check_series("drain", "0 1x4 0x20"), series("petsage_draining", "0 1x4 0x20")]
+    expected = [firing(alert, at, 0) for alert in names() for at in ("2m", "4m", "15m")]
+    done = rules_test(
+        tmp_path, [{"interval": "1m", "input_series": given, "promql_expr_test": expected}]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_scrape_is_answered_while_every_worker_is_blocked(service, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\ndef app(environ, start):\n"
+        "    time.sleep(60) if environ['PATH_INFO'] == '/sleep' else None\n"
+        "    start('200 OK', [])\n    return [b'ok']\n"
+    )
+    with served(tmp_path, "slow:app", cwd=tmp_path, workers=1, threads=1) as blocked:
+        with pytest.raises(Exception, match="Read timed out"):
+            get(f"{blocked.main}/sleep", timeout=0.2)
+        asked = time.monotonic()
+        assert (
+            b"petsage_last_request_finished_age_seconds "
+            in get(f"{blocked.management}/metrics", timeout=1).data
+        )
+        assert time.monotonic() - asked < 1
