@@ -1,0 +1,141 @@
+"""What it costs to be seen: the page with 200 checks, a scrape, and the smoke test behind nginx."""
+
+import re
+import statistics
+import subprocess
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from petsage import CheckFailed
+from petsage.board import Board
+from petsage.config import Config
+from petsage.health import management
+from petsage.health.history import RESULTS
+from petsage.health.monitor import ALL, Monitor
+from petsage.health.service import Health, drain
+from tests.e2e.proxy import nginx
+from tests.health.fakes import ManualClock, Subject, check
+from tests.support import environment_of, free_port, get, served, tool, wait_until
+
+
+@pytest.fixture(scope="module")
+def client():
+    """The management application of an instance with 200 checks and a full memory."""
+    clock = ManualClock()
+    down, fine = Subject(CheckFailed("connection refused by 10.0.0.7")), Subject()
+    checks = [check(f"service-{i:03}", down if i % 9 == 0 else fine) for i in range(200)]
+    monitor = Monitor(checks, [drain(Board())], clock)
+    for _ in range(RESULTS):
+        monitor.report(ALL)
+        clock.time += 31
+    clock.time -= 31
+    client = management.create_app(Health(monitor, Board(), Config())).test_client()
+    for i in range(60):
+        client.get("/readyz", headers={"User-Agent": f"agent {i}"})
+    return client
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "limit"),
+    [
+        ("/status", "text/html", 0.050),
+        ("/status", "application/json", None),
+        ("/metrics", "", None),
+        ("/readyz?verbose", "", None),
+    ],
+)
+def test_the_page_with_200_checks_takes_less_than_50_ms_of_one_core(client, path, accept, limit):
+    taken = []
+    for _ in range(30):
+        began = time.process_time()
+        assert client.get(path, headers={"Accept": accept}).status_code in (200, 503)
+        taken.append(time.process_time() - began)
+    median = statistics.median(taken)
+    print(f"\n{path} {accept}: {median * 1000:.1f} ms, worst {max(taken) * 1000:.1f} ms")
+    assert limit is None or median < limit
+
+
+# gunicorn's own logger, no request IDs: what there is without any of it.
+WITHOUT = """\
+from petsage.gunicorn_conf import *
+
+logger_class = "gunicorn.glogging.Logger"
+logconfig_dict = {}
+
+def pre_request(worker, req):
+    if board.draining:
+        req.force_close()
+"""
+
+
+@contextmanager
+def without(folder):
+    """An instance that nobody looks at, with gunicorn's own logger."""
+    (folder / "without.py").write_text(WITHOUT)
+    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    variables = {"bind": main, "management_bind": management, "workers": 1, "proxies": 1}
+    command = [tool("gunicorn"), "-c", "without.py", "--preload", "petsage:create_app()"]
+    with subprocess.Popen(command, cwd=folder, env=environment_of(variables)) as process:
+        try:
+            wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+            yield main
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def watched(url):
+    """Asks this management listener as a kubelet, a Prometheus and an open page do together."""
+    over = threading.Event()
+
+    def ask():
+        while not over.wait(0.5):
+            for path in ("/livez", "/readyz", "/status", "/metrics"):
+                get(f"{url}{path}")
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asker.join(10)
+
+
+def throughput(url, seconds=1):
+    """Answers to the smoke test a second."""
+    command = [tool("wrk"), "-t1", "-c8", f"-d{seconds}s", f"{url}/api/v1/smoke-test"]
+    told = subprocess.check_output(command, text=True)
+    assert "Non-2xx" not in told, told
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])
+
+
+UNLIMITED = (("        limit_req        zone=petsage_smoke_test burst=50 nodelay;\n", ""),)
+
+
+def test_with_all_of_it_the_smoke_test_keeps_97_of_100_of_its_throughput(tmp_path):
+    folders = [tmp_path / name for name in ("with", "without", "nginx-with", "nginx-without")]
+    for folder in folders:
+        folder.mkdir()
+    with ExitStack() as stack:
+        on = stack.enter_context(served(folders[0], workers=1, proxies=1, log_format="json"))
+        off = stack.enter_context(without(folders[1]))
+        seen = stack.enter_context(
+            nginx(folders[2], on.main.removeprefix("http://"), also=UNLIMITED)
+        )
+        unseen = stack.enter_context(nginx(folders[3], off, also=UNLIMITED))
+        full, bare = [], []
+        for turn in range(40):  # short turns in changing order: other work on the machine hits both
+            for watch in (True, False) if turn % 2 else (False, True):
+                if watch:
+                    with watched(on.management):
+                        full.append(throughput(seen))
+                else:
+                    bare.append(throughput(unseen))
+    on_rate, off_rate = statistics.median(full), statistics.median(bare)
+    ratio = on_rate / off_rate
+    print(f"\nwith {on_rate:.0f}/s, without {off_rate:.0f}/s: {ratio:.3f}")
+    assert ratio >= 0.97
