@@ -60,6 +60,8 @@ def create_management_app(config: "Config | None" = None, application: object = 
     else those that the configuration declares. Raises `petsage.config.ConfigError` if no
     configuration is given and the environment is wrong.
     """
+    from flask import Flask
+
     from petsage.board import board
     from petsage.config import Config
     from petsage.health import management, workers
@@ -67,7 +69,7 @@ def create_management_app(config: "Config | None" = None, application: object = 
     from petsage.health.service import Health, drain
 
     config = config or Config.load()
-    known = getattr(application, "extensions", {}).get("petsage")
+    known = application.extensions.get("petsage") if isinstance(application, Flask) else None
     checks = known.monitor.checks if isinstance(known, Health) else config.checks
     asked = workers.Workers(
         partial(workers.ask, config.bind), board, SystemClock(), config.stuck_seconds

@@ -15,7 +15,7 @@ from petsage.builder.commands import feature
 from petsage.config import Config, ConfigError, package_version
 from petsage.health.checks import Check, Status, whereabouts
 from petsage.health.dependencies import checks_from_urls
-from petsage.rollout_cli import smoke_test
+from petsage.rollout_cli import seconds_or_0, smoke_test
 from petsage.serve import ServeError, serve
 
 EX_SOFTWARE = 70
@@ -37,7 +37,7 @@ class _Commands(click.Group):
             _stop(f"petsage: {error}", 1)
         except KeyboardInterrupt:
             _stop("petsage: interrupted", INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click tells these itself
         except Exception as error:
             _stop(f"petsage: an error of its own: {whereabouts(error)}", EX_SOFTWARE)
@@ -69,10 +69,10 @@ def serve_command(application: str | None) -> None:
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(0, 86400),
-    default=0,
+    type=seconds_or_0,
+    default="0",
     metavar="SECONDS",
-    help="Run the checks again until they hold, this long at most.",
+    help="Run the checks again until they hold; after so long, no more.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document for machines.")
 def check_command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,9 @@ PREFIX = "PETSAGE_"
 # A Service named `petsage`, or `petsage-canary`, puts these into every pod of its namespace:
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
-    r"PETSAGE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+    r"PETSAGE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+    r"=.*|PETSAGE_(\w+_)?PORT=(tcp|udp|sctp)://.*",
+    re.DOTALL,
 )
 
 
@@ -96,14 +98,35 @@ class ConfigSchema(Schema):
     log_level = _choice("debug", "info", "warning", "error")
 
 
-def available_cpus() -> int:
-    """How many CPUs this process may use: its affinity, cut by its cgroup's quota, 1 at least."""
-    cpus = len(os.sched_getaffinity(0))
+def available_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:
+    """How many CPUs this process may use: its affinity, cut by the quotas of its control groups.
+
+    A part of a CPU is rounded, to 1 at least. `root` is where `/proc` and `/sys` are, `affinity`
+    how many CPUs it has affinity to (default: ask). Control groups of version 2: cgroups(7).
+    """
+    quotas = [quota for group in _control_groups(root) if (quota := _quota(group))]
+    return max(1, min([affinity or len(os.sched_getaffinity(0)), *map(round, quotas)]))
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """The folder of this process's control group, and those of all above it."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    mount = root / "sys/fs/cgroup"
+    for line in lines:
+        if line.startswith("0::/"):
+            group = mount / line.removeprefix("0::/")
+            yield from (group, *group.parents[: len(group.parts) - len(mount.parts)])
+
+
+def _quota(group: Path) -> float | None:
+    try:
+        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return None
 
 
 @functools.cache
@@ -177,6 +200,6 @@ def _own_variables(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str
         if name in known:
             if text := environ[name].strip():
                 values[known[name]] = text
-        elif name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name):
+        elif name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(f"{name}={environ[name]}"):
             problems.append(f"{name}: unknown{nearest(name, known)}")
     return values, problems

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from petsage.address import Address
 from petsage.config import Config
+from petsage.health.checks import whereabouts
 
 OWN_APPLICATION = "petsage:create_app()"
 
@@ -63,6 +64,8 @@ def _find(application: str) -> None:
         found = importlib.util.find_spec(name)
     except ImportError as error:
         raise ServeError(f"{application!r}: {error}") from error
+    except Exception as error:  # of the package that holds the module
+        raise ServeError(f"{application!r} raised {whereabouts(error)}") from error
     if found is None:
         raise ServeError(f"{application!r}: there is no module {name!r} here")
 
@@ -79,19 +82,18 @@ def try_addresses(*addresses: Address) -> None:
     with ExitStack() as held:
         for address in addresses:
             try:
+                if address.path:
+                    _try_path(Path(address.path))
+                    continue
                 listener = held.enter_context(_bound(address))
-                # Two that are merely bound do not collide.
-                if address is not addresses[-1] and not address.path:
+                if address is not addresses[-1]:  # two that are merely bound do not collide
                     listener.listen(1)
             except OSError as error:
                 raise ServeError(f"cannot listen on {address}: {_why(error)}") from error
 
 
 def _bound(address: Address) -> socket.socket:
-    if address.path:
-        return _free_path(Path(address.path))
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does it
         listener.bind((address.host, address.port))
@@ -101,22 +103,22 @@ def _bound(address: Address) -> socket.socket:
     return listener
 
 
-def _free_path(path: Path) -> socket.socket:
-    """Raises `OSError` unless gunicorn can make a socket there; returns one that does nothing."""
+def _try_path(path: Path) -> None:
+    """Raises `OSError` unless gunicorn can make a socket there."""
     if not path.parent.is_dir():
         raise OSError(errno.ENOENT, f"there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OSError(errno.EACCES, f"the folder {path.parent} is not writable")
-    probe = socket.socket(socket.AF_UNIX)
-    if path.exists():
-        if not path.is_socket():
-            raise OSError(errno.EEXIST, "what is there is not a socket")
-        if probe.connect_ex(str(path)) == 0:
+    if path.exists() and not path.is_socket():
+        raise OSError(errno.EEXIST, "what is there is not a socket")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        # Who listens is there even with a full queue, which takes nobody in.
+        if client.connect_ex(str(path)) in (0, errno.EAGAIN):
             raise OSError(errno.EADDRINUSE, "in use")
-    return probe
 
 
 def _why(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another process listens there"
+        return "the address is in use"
     return error.strerror or str(error)

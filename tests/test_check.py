@@ -40,6 +40,22 @@ def test_a_check_may_take_its_own_timeout():
     subject.go.set()
 
 
+def test_a_quick_check_is_not_too_old_beside_a_slow_one():
+    clock, slow = ManualClock(), Subject(hung=True)
+
+    class Waiting(ManualClock):
+        def wait(self, event, seconds):
+            if not event.is_set() and not event.wait(0.05):
+                self.time += 1.2
+                slow.go.set()
+            return super().wait(event, seconds)
+
+    clock = Waiting()
+    report = run([check("quick"), check("slow", slow)], clock=clock)
+    assert report.status is Status.PASS
+    assert clock.time > 1001
+
+
 def test_without_waiting_it_is_run_once():
     subject = Subject(CheckFailed("down"))
     assert run([check(run=subject)]).status is Status.FAIL
@@ -116,6 +132,7 @@ def test_what_is_not_critical_does_not_fail_the_command():
         (["dns://a", "postgresql://u:hunter#2@db/x"], "URL 2: must be of the form postgresql://"),
         (["--wait", "soon", "dns://a"], "Invalid value for '--wait'"),
         (["--wait", "-1", "dns://a"], "Invalid value for '--wait'"),
+        (["--wait", "nan", "dns://a"], "Invalid value for '--wait'"),
     ],
 )
 def test_wrong_usage_is_2_and_repeats_no_password(arguments, message):
@@ -174,6 +191,14 @@ def _drain(descriptor, seen):
             seen += received
     except OSError:  # the other side is closed
         return
+
+
+def test_a_reader_that_has_gone_is_no_error_of_its_own():
+    command = f"{PETSAGE} check 'disk:///#free=0%' | true"
+    done = subprocess.run(
+        command, shell=True, env=environment_of({}), capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
 
 
 def test_interrupted_is_130():

@@ -161,6 +161,11 @@ def test_a_variable_that_is_not_known_is_an_error(name):
         Config.load({name: "x"})
 
 
+@pytest.mark.parametrize("name", ["PORT", "MANAGEMENT_PORT", "BIND_PORT"])
+def test_a_port_that_kubernetes_would_not_set_is_a_mistake(name):
+    assert problems(**{name: "9000"})[0].startswith(f"PETSAGE_{name}: unknown; ")
+
+
 def test_every_setting_has_a_variable_and_every_variable_a_setting():
     assert set(ConfigSchema._declared_fields) == set(Config.__dataclass_fields__)
 

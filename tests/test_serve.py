@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,7 +36,7 @@ def test_a_taken_port_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert refused(bind=address) == (
-            f"petsage: cannot listen on {address}: another process listens there\n"
+            f"petsage: cannot listen on {address}: the address is in use\n"
         )
         assert f"cannot listen on {address}" in refused(management_bind=address)
 
@@ -49,7 +50,7 @@ def test_the_same_address_twice_is_refused():
 
 def test_two_addresses_that_overlap_are_refused():
     port = free_port()
-    with pytest.raises(ServeError, match="another process listens there"):
+    with pytest.raises(ServeError, match="the address is in use"):
         try_addresses(Address("0.0.0.0", port), Address("127.0.0.1", port))
 
 
@@ -85,10 +86,24 @@ def test_a_live_unix_socket_is_refused_and_left_alone(tmp_path):
         live.bind(str(path))
         live.listen()
         assert refused(bind=f"unix:{path}") == (
-            f"petsage: cannot listen on unix:{path}: another process listens there\n"
+            f"petsage: cannot listen on unix:{path}: the address is in use\n"
         )
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
+
+
+def test_a_live_unix_socket_that_takes_nobody_in_is_refused_at_once(tmp_path):
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX) as live, ExitStack() as waiting:
+        live.bind(str(path))
+        live.listen(0)
+        while True:
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            if client.connect_ex(str(path)):
+                break
+        with pytest.raises(ServeError, match="the address is in use"):
+            try_addresses(Address(path=str(path)))
 
 
 def test_a_dead_unix_socket_is_no_obstacle(tmp_path):
@@ -129,6 +144,23 @@ def _try_as_nobody(address):
     except ServeError as error:
         return 0 if "is not writable" in str(error) else 2
     return 1
+
+
+def test_a_package_that_raises_is_told_in_one_line(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("raise RuntimeError('hunter2')\n")
+    done = subprocess.run(
+        [PETSAGE, "serve", "shop.web:app"],
+        cwd=tmp_path,
+        env=environment_of({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "petsage: 'shop.web:app' raised RuntimeError (shop:1)\n",
+    )
 
 
 @pytest.mark.parametrize(

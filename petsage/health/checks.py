@@ -2,7 +2,7 @@
 
 import enum
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 
 PROBES = ("live", "ready", "startup", "smoke")
@@ -65,7 +65,7 @@ class Check:
     """Returns if all is well, whatever it returns. It runs in a thread of its own, never twice at
     once, and may take its time: nobody waits longer than a probe's deadline."""
 
-    probes: frozenset[str] = frozenset({"ready"})
+    probes: Set[str] = frozenset({"ready"})
     """Which probes ask for it: any of `PROBES`."""
 
     timeout_seconds: float = 2

@@ -70,9 +70,6 @@ class Evidence:
         reason = self._at_large() if probe == ALL else self.verdicts[probe]()
         return Result(self.name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
 
-    def is_usable(self, _now: float) -> bool:
-        return True
-
     def _at_large(self) -> str:
         """The first complaint, but that it has not started yet: that is a phase of every start."""
         reasons = (verdict() for probe, verdict in self.verdicts.items() if probe != "startup")
@@ -136,22 +133,52 @@ class _Ask:
     # An age may be a hair below zero, since `now` was read before another thread's result came.
     # Far below zero the clock has jumped, and the result is as worthless as an old one.
 
-    def is_fresh(self, now: float) -> bool:
+    def fresh_result(self, now: float) -> Result | None:
+        """The result if it is fresh: it may be told without the lock."""
         result = self.slot.result
-        return result is not None and abs(now - result.at) < self.fresh
+        return result if result is not None and abs(now - result.at) < self.fresh else None
 
-    def is_usable(self, now: float) -> bool:
+    def usable(self, now: float, asked: float) -> Result | None:
+        """The result that may be told: a young one, or one that came since the report was asked
+        for, or that the run which still hangs has timed out. The lock must be held."""
         result, run = self.slot.result, self.slot.run
         if result is None:
-            return False
-        return abs(now - result.at) <= self.stale or (run is not None and run.overdue)
+            return None
+        young = abs(now - result.at) <= self.stale or asked <= result.at <= now
+        return result if young or (run and run.overdue) else None
 
-    def result(self, _probe: str, now: float) -> Result:
-        check, result = self.slot.check, self.slot.result
-        if result is not None and self.is_usable(now):
+    def result(self, now: float, asked: float) -> Result:
+        """The same, or a failure. The lock must be held."""
+        if result := self.usable(now, asked):
             return result
+        check = self.slot.check
         reason = f"no result within {self.deadline:g} s"
         return Result(check.name, _status(check, reason), reason, now, self.deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """What a probe asks for, by name."""
+
+    evidence: Mapping[str, Evidence]
+    asks: Mapping[str, _Ask]
+
+    @classmethod
+    def of(
+        cls, probe: str, limits: Limits, evidence: Iterable[Evidence], slots: Iterable[_Slot]
+    ) -> "_Members":
+        speak = {one.name: one for one in evidence if probe in (ALL, *one.verdicts)}
+        asked = (slot for slot in slots if probe in (ALL, *slot.check.probes))
+        return cls(speak, {slot.check.name: _Ask.of(slot, limits) for slot in asked})
+
+    def chosen(
+        self, names: Collection[str] | None = None
+    ) -> tuple[Collection[Evidence], Collection[_Ask]]:
+        """Those of these names, or all. Raises `KeyError` for a name that is unknown."""
+        if names is None:
+            return self.evidence.values(), self.asks.values()
+        speak = [self.evidence[name] for name in names if name in self.evidence]
+        return speak, [self.asks[name] for name in names if name not in self.evidence]
 
 
 class Monitor:
@@ -182,35 +209,36 @@ class Monitor:
         _refuse_twice([*(one.name for one in evidence), *(check.name for check in self.checks)])
         slots = [_Slot(check) for check in self.checks]
         self._limits = limits
-        self._members = {p: _members(p, limits[p], evidence, slots) for p in limits}
+        self._members = {p: _Members.of(p, limits[p], evidence, slots) for p in limits}
         self._slots = tuple(slots)
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
     def names(self, probe: str = ALL) -> tuple[str, ...]:
         """The names that `probe`, or `ALL`, asks for. Raises `KeyError` for an unknown probe."""
-        return tuple(self._members[probe])
+        members = self._members[probe]
+        return (*members.evidence, *members.asks)
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
         """What `probe`, or who looks at `ALL`, should be told now, within its deadline.
 
         `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
         """
-        members = self._members[probe]
-        chosen = list(members.values()) if names is None else [members[name] for name in names]
-        asks = [one for one in chosen if isinstance(one, _Ask)]
+        evidence, asks = self._members[probe].chosen(names)
         now = self.clock.now()
-        if not all(ask.is_fresh(now) for ask in asks):
-            now = self._refresh(asks, now, self._limits[probe].deadline)
-        for one in chosen:
-            if isinstance(one, Evidence):
-                self._witness(one, now)
-        return Report(probe, tuple(one.result(probe, now) for one in chosen), now)
+        results = [fresh for ask in asks if (fresh := ask.fresh_result(now))]
+        if len(results) < len(asks):
+            now, results = self._refreshed(asks, now, self._limits[probe].deadline)
+        seen = [self._witness(one, probe, now) for one in evidence]
+        return Report(probe, (*seen, *results), now)
 
     def known(self, probe: str = ALL) -> Report:
         """What is known without running anything: no result that is too old is in it."""
+        evidence, asks = self._members[probe].chosen()
         now = self.clock.now()
-        members = self._members[probe].values()
-        return Report(probe, tuple(m.result(probe, now) for m in members if m.is_usable(now)), now)
+        seen = [one.result(probe, now) for one in evidence]
+        with self._lock:
+            usable = [ask.usable(now, now) for ask in asks]
+        return Report(probe, (*seen, *filter(None, usable)), now)
 
     def past(self, name: str) -> Past:
         """What is remembered of a check, or of evidence."""
@@ -222,34 +250,38 @@ class Monitor:
         with self._lock:
             return self._history.changes()
 
-    def _witness(self, evidence: Evidence, now: float) -> None:
+    def _witness(self, evidence: Evidence, probe: str, now: float) -> Result:
         """Evidence never runs: that it has changed is seen when somebody asks."""
         result = evidence.result(ALL, now)
         if self._history.is_change(result):
             with self._told():
                 self._note(self._history.seen(result))
+        return evidence.result(probe, now)
 
-    def _refresh(self, asks: list[_Ask], now: float, deadline: float) -> float:
-        """Starts the runs that are due and waits for those whose results are needed."""
+    def _refreshed(
+        self, asks: Collection[_Ask], asked: float, deadline: float
+    ) -> tuple[float, list[Result]]:
+        """Starts the runs that are due and waits for those whose results are needed; returns when
+        that was over, and what came of it."""
         with self._told():
-            awaited = [run for ask in asks if (run := self._due(ask, now))]
+            awaited = [run for ask in asks if (run := self._due(ask, asked))]
         for run in awaited:
-            seconds = min(now + deadline, run.started + run.timeout) - self.clock.now()
+            seconds = min(asked + deadline, run.started + run.timeout) - self.clock.now()
             self.clock.wait(run.done, max(0.0, seconds))
         now = self.clock.now()
         with self._told():
             for ask in asks:
                 self._expire(ask.slot, now)
-        return now
+            return now, [ask.result(now, asked) for ask in asks]
 
     def _due(self, ask: _Ask, now: float) -> _Run | None:
         """Begins a run if one is due; returns the run that the report must wait for, if any."""
         slot = ask.slot
         self._expire(slot, now)
-        if ask.is_fresh(now):
+        if ask.fresh_result(now):
             return None
         run = slot.run or self._begin(slot, now)
-        if run is None or run.overdue or ask.is_usable(now):
+        if run is None or run.overdue or ask.usable(now, now):
             return None
         return run
 
@@ -314,19 +346,6 @@ def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
             bound()
 
     os.register_at_fork(after_in_child=call)
-
-
-def _members(
-    probe: str, limits: Limits, evidence: Iterable[Evidence], slots: Iterable[_Slot]
-) -> dict[str, _Ask | Evidence]:
-    members: dict[str, _Ask | Evidence] = {}
-    for one in evidence:
-        if probe in (ALL, *one.verdicts):
-            members[one.name] = one
-    for slot in slots:
-        if probe in (ALL, *slot.check.probes):
-            members[slot.check.name] = _Ask.of(slot, limits)
-    return members
 
 
 def _refuse_twice(names: list[str]) -> None:

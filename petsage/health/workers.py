@@ -12,7 +12,7 @@ READY_SECONDS = 5
 """How long an ask may stay without any finished request before readiness fails."""
 
 _ASK_AGAIN_SECONDS = 1
-_ASK_TIMEOUT_SECONDS = 10
+_ASK_TIMEOUT_SECONDS = 2  # well below READY_SECONDS: the next ask may find a thread that is free
 # One listens at the unspecified address, but asks at the loopback one.
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -68,9 +68,15 @@ class Workers:
             if self._asking or now - self._asked_at < _ASK_AGAIN_SECONDS:
                 return
             self._asking, self._asked_at = True, now
-            if self._waiting_since is None:
+            # What an ask that timed out has waited is void once a worker finished anything since.
+            if self._waiting_since is None or self._board.finished_at >= self._waiting_since:
                 self._waiting_since = now
-        threading.Thread(target=self._wait_for_answer, name="ask workers", daemon=True).start()
+        thread = threading.Thread(target=self._wait_for_answer, name="ask workers", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left: nothing was asked
+            with self._lock:
+                self._asking, self._waiting_since = False, None
 
     def _wait_for_answer(self) -> None:
         try:
@@ -88,7 +94,7 @@ class Workers:
 def ask(address: Address) -> None:
     """Gets any HTTP answer from a main listener; the request asks to be the connection's last.
 
-    Raises `TimeoutError` after 10 s without a byte, or another `OSError` if there is no answer.
+    Raises `TimeoutError` after 2 s without a byte, or another `OSError` if there is no answer.
     """
     with _connected(address) as connection:
         connection.sendall(

@@ -1,6 +1,9 @@
-"""Plain objects that stand in for time and for checks."""
+"""Plain objects that stand in for time and for checks, and processes to spoil."""
 
+import os
+import resource
 import threading
+from collections.abc import Callable
 
 from petsage.health.checks import Check
 
@@ -44,3 +47,23 @@ def check(name: str = "database", run: object = None, **options: object) -> Chec
     """A check that is asked for by every probe but live, unless told otherwise."""
     options.setdefault("probes", frozenset({"ready", "startup", "smoke"}))
     return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
+
+
+def in_a_child(say: Callable[[], str]) -> str:
+    """What a forked child says."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writable, say().encode())
+        os._exit(0)
+    os.close(writable)
+    os.waitpid(child, 0)
+    with open(readable, "rb") as pipe:  # noqa: PTH123
+        return pipe.read().decode()
+
+
+def without_threads() -> None:
+    """From here on this process, which should be a child, can start no thread."""
+    if os.geteuid() == 0:  # whom no limit holds
+        os.setuid(65534)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

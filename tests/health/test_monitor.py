@@ -12,7 +12,7 @@ import pytest
 
 from petsage import CheckFailed, Status
 from petsage.health.monitor import Evidence, Monitor
-from tests.health.fakes import ManualClock, Subject, check
+from tests.health.fakes import ManualClock, Subject, check, in_a_child, without_threads
 from tests.support import wait_until
 
 
@@ -305,6 +305,55 @@ def test_threads_do_not_grow_over_ten_thousand_reports():
     wait_until(lambda: threading.active_count() <= before)
 
 
+@pytest.mark.parametrize("probe", ["smoke", "ready"])
+def test_what_came_for_this_report_is_told_however_long_another_check_took(probe):
+    clock, slow = ManualClock(), Subject(hung=True)
+
+    class Waiting(ManualClock):
+        """The first wait is for the quick check; while the second lasts, time passes."""
+
+        def wait(self, event, seconds):
+            if not event.is_set() and not event.wait(0.05):
+                self.time += 0.7 if probe == "ready" else 4
+                slow.go.set()
+            return super().wait(event, seconds)
+
+    clock = Waiting()
+    quick = check("quick", fresh_seconds=0, stale_seconds=1)
+    monitor = Monitor([quick, check("slow", slow, timeout_seconds=10)], clock=clock)
+    report = monitor.report(probe)
+    assert [(r.name, r.status) for r in report.results] == [("quick", "pass"), ("slow", "pass")]
+    assert clock.time > 1000
+
+
+def test_a_run_that_the_clock_left_behind_is_given_up():
+    clock, subject = ManualClock(patience_seconds=0.05), Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time -= 500
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+    subject.go.set()
+
+
+def test_a_report_waits_for_a_run_no_longer_than_its_timeout():
+    clock, subject = ManualClock(patience_seconds=0.05), Subject(hung=True)
+    monitor = Monitor([check(run=subject, timeout_seconds=0.25)], clock=clock)
+    asked = clock.time
+    assert only(monitor.report("ready")).reason == "timed out after 0.25 s"
+    assert clock.time - asked == pytest.approx(0.25)
+    subject.go.set()
+
+
+def test_a_system_without_threads_fails_the_check_and_not_the_report():
+    monitor = Monitor([check(stale_seconds=1, fresh_seconds=0)])
+
+    def reason():
+        without_threads()
+        return only(monitor.report("ready")).reason
+
+    assert in_a_child(reason) == "no thread could be started"
+
+
 def test_sixteen_callers_at_once_start_one_run():
     subject = Subject(hung=True)
     monitor = Monitor([check(run=subject)])
@@ -334,6 +383,25 @@ def test_after_a_fork_checks_run_in_the_child():
         os._exit(0 if monitor.report("ready").status is Status.PASS else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     subject.go.set()
+
+
+def test_after_a_fork_in_the_midst_of_a_report_the_child_is_not_locked():
+    monitor = Monitor([check()])
+    held, go = threading.Event(), threading.Event()
+
+    def hold():
+        with monitor._lock:
+            held.set()
+            go.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    try:
+        assert in_a_child(lambda: monitor.report("ready").status) == "pass"
+    finally:
+        go.set()
+        holder.join(10)
 
 
 def test_a_monitor_that_nobody_holds_is_freed():

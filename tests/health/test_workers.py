@@ -7,7 +7,7 @@ import pytest
 
 from petsage.address import Address
 from petsage.health.workers import Workers, ask
-from tests.health.fakes import ManualClock
+from tests.health.fakes import ManualClock, in_a_child, without_threads
 from tests.support import free_port, wait_until
 
 
@@ -111,6 +111,38 @@ def test_one_thread_that_keeps_an_ask_does_not_make_an_idle_instance_stuck(
     settled(verdict, listener, 2)
     clock.time += 3600
     assert verdict("live") == ""
+
+
+def test_what_an_ask_waited_is_void_once_a_worker_finished_anything(
+    verdict, listener, clock, board
+):
+    listener.error = TimeoutError()
+    assert verdict("live") == verdict("ready") == ""
+    settled(verdict, listener, 1)
+    clock.time += 10
+    board.finished_at = clock.time  # the slow request is over, and nobody asks for an hour
+    clock.time += 3600
+    assert verdict("live") == verdict("ready") == ""
+
+
+def test_a_full_queue_of_a_unix_socket_counts_as_waiting(verdict, listener, clock):
+    listener.error = BlockingIOError()
+    assert verdict("ready") == ""
+    settled(verdict, listener, 1)
+    clock.time += 5
+    assert verdict("ready") == "no worker has finished a request for 5 s"
+
+
+def test_a_system_without_threads_is_not_taken_for_stuck_workers(board, clock):
+    verdicts = Workers(lambda: None, board, clock, 120).evidence().verdicts
+
+    def told():
+        without_threads()
+        verdicts["live"]()
+        clock.time += 1000
+        return verdicts["live"]()
+
+    assert in_a_child(told) == ""
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), ConnectionResetError()])
