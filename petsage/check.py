@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TextIO
 
 from petsage.health.checks import Check, Status
-from petsage.health.monitor import LIMITS, Clock, Limits, Monitor, Report, SystemClock
+from petsage.health.monitor import Clock, Monitor, SystemClock
+from petsage.health.report import LIMITS, Limits, Report
 from petsage.health.schemas import ResultSchema, json_line
 
 _AGAIN_SECONDS = 1.0

@@ -1,9 +1,16 @@
 """Fixtures of several rooms."""
 
+import signal
+
 import pytest
 
 from petsage.board import Board
 from petsage.config import Config
+
+
+def pytest_configure() -> None:
+    """What a shell starts in its background ignores SIGINT, and hands that down: not here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from petsage import deploy
 from petsage.cli import main
 from petsage.config import Config
-from petsage.health.monitor import LIMITS
+from petsage.health.report import LIMITS
 from tests.support import PETSAGE, ROOT, tool
 
 Found = Callable[[str], dict[str, Any]]

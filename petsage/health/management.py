@@ -11,7 +11,7 @@ from petsage.errors import error_response
 from petsage.health import metrics, page, status
 from petsage.health.checks import Result, Status
 from petsage.health.ledger import Ledger
-from petsage.health.monitor import Report
+from petsage.health.report import Report
 from petsage.health.schemas import health_body, overview_body
 from petsage.health.service import Health
 from petsage.health.views import answer, current_health

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from petsage.config import Config
 from petsage.health.checks import Result
-from petsage.health.monitor import Report
+from petsage.health.report import Report
 from petsage.health.service import FAILURE, FEATURE, SUCCESS, SmokeTest
 from petsage.health.status import Overview
 

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from petsage.board import Board
 from petsage.config import Config
 from petsage.health.checks import Status
-from petsage.health.monitor import Evidence, Monitor, Report
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence, Report
 
 FEATURE = "smoke_test"
 

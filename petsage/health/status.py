@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from petsage.health.checks import Result, Status
 from petsage.health.history import RESULTS, Change
 from petsage.health.ledger import Entry, Ledger
-from petsage.health.monitor import ALL
+from petsage.health.report import ALL
 from petsage.health.service import Health
 
 PROBES = ("live", "ready", "startup")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from petsage.address import Address
 from petsage.board import Board
-from petsage.health.monitor import Clock, Evidence
+from petsage.health.monitor import Clock
+from petsage.health.report import Evidence
 
 READY_SECONDS = 5
 """How long an ask may stay without any finished request before readiness fails."""

@@ -14,7 +14,8 @@ from petsage.board import Board
 from petsage.config import Config
 from petsage.health import management
 from petsage.health.history import RESULTS
-from petsage.health.monitor import ALL, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import ALL
 from petsage.health.service import Health, drain
 from tests.e2e.proxy import nginx
 from tests.health.fakes import ManualClock, Subject, check

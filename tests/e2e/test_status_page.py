@@ -13,7 +13,8 @@ from petsage import CheckFailed
 from petsage.board import Board
 from petsage.config import Config
 from petsage.health import management
-from petsage.health.monitor import Evidence, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from tests.e2e.browser import chromium, complaints, requested
 from tests.health.fakes import Subject, check

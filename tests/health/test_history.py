@@ -2,7 +2,8 @@
 
 from petsage import CheckFailed, Result, Status
 from petsage.health.history import CHANGES, RESULTS, History
-from petsage.health.monitor import ALL, Evidence, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import ALL, Evidence
 from tests.health.fakes import ManualClock, Subject, check
 
 

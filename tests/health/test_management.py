@@ -7,7 +7,8 @@ import pytest
 
 from petsage import CheckFailed
 from petsage.health import management
-from petsage.health.monitor import Evidence, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from tests.health.fakes import ManualClock, Subject, check
 

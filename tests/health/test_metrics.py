@@ -6,7 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from petsage import CheckFailed
 from petsage.config import package_version
 from petsage.health import management
-from petsage.health.monitor import Evidence, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from tests.health.fakes import ManualClock, Subject, check
 

@@ -11,7 +11,8 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from petsage import CheckFailed, Status
-from petsage.health.monitor import Evidence, Monitor
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence
 from tests.health.fakes import ManualClock, Subject, check, in_a_child, without_threads
 from tests.support import wait_until
 
