@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Check",
     "CheckFailed",
+    "FeatureError",
     "Result",
     "Status",
     "create_app",
@@ -23,6 +24,11 @@ __all__ = [
 MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
 
+
+class FeatureError(Exception):
+    """A feature cannot be used; the message has its name, and is one line."""
+
+
 # The two factories import what they need when they are called: the command line, which knows
 # neither, starts in a fraction of the time.
 
@@ -31,7 +37,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     """The application of the main listener: the v1 API, its docs, and probes without details.
 
     Raises `petsage.config.ConfigError` if no configuration is given and the environment is wrong,
-    and `petsage.api.FeatureError` if a feature cannot be imported.
+    and `FeatureError` if a feature cannot be imported, or has the name of something else.
     """
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
@@ -46,7 +52,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
         # The application is a WSGI callable of its own, as Flask's manual has it.
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
     documented = api.init_app(app)
-    features = api.discover()
+    features = api.discover(config.checks)
     health.init_app(app, [feature.check for feature in features], config=config, api=documented)
     for feature in features:
         documented.register_blueprint(feature.blueprint)

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import flask_smorest
@@ -10,9 +11,9 @@ from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.exceptions import HTTPException
 
-from petsage import features
+from petsage import FeatureError, features
 from petsage.errors import error_response
-from petsage.health.checks import Check
+from petsage.health.checks import Check, whereabouts
 
 OPENAPI_URL = "/api/v1/openapi.json"
 
@@ -27,14 +28,11 @@ _SPEC = {
 _DOCS = {"app_name": "PetSage", "validatorUrl": None, "layout": "BaseLayout"}
 
 
-class FeatureError(Exception):
-    """A feature cannot be imported; the message has its name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What a feature's folder brings: its `__init__.py` has these two names."""
+    """What a feature's folder brings: its `__init__.py` has `blueprint` and `check`."""
 
+    name: str
     blueprint: flask_smorest.Blueprint
     check: Check
 
@@ -62,17 +60,31 @@ def init_app(app: Flask) -> flask_smorest.Api:
     return documented
 
 
-def discover() -> tuple[Feature, ...]:
+def discover(declared: Iterable[Check] = ()) -> tuple[Feature, ...]:
     """Every feature there is: a feature is a folder in `petsage/features`.
 
-    Raises `FeatureError` if one of them cannot be imported.
+    Raises `FeatureError` if one of them cannot be imported, if two have the same title, or if a
+    check has the name of another feature's or of one of those that are declared.
     """
-    return tuple(_load(found.name) for found in pkgutil.iter_modules(features.__path__))
+    found = [_load(module.name) for module in pkgutil.iter_modules(features.__path__)]
+    _refuse_twice("title", ((f"feature {one.name!r}", one.blueprint.name) for one in found))
+    checks = [("PETSAGE_CHECKS", check.name) for check in declared]
+    _refuse_twice("check", checks + [(f"feature {one.name!r}", one.check.name) for one in found])
+    return tuple(found)
+
+
+def _refuse_twice(what: str, owned: Iterable[tuple[str, str]]) -> None:
+    owners: dict[str, str] = {}
+    for owner, name in owned:
+        if name in owners:
+            raise FeatureError(f"{owners[name]} and {owner} both have the {what} {name!r}")
+        owners[name] = owner
 
 
 def _load(name: str) -> Feature:
     try:
         module = importlib.import_module(f"{features.__name__}.{name}")
-        return Feature(module.blueprint, module.check)
+        return Feature(name, module.blueprint, module.check)
     except Exception as error:
-        raise FeatureError(f"feature {name!r} cannot be imported: {error}") from error
+        why = " ".join(f"{error}: {whereabouts(error)}".split())
+        raise FeatureError(f"feature {name!r} cannot be imported: {why}") from error

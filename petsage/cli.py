@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 from marshmallow import ValidationError
 
-from petsage import check
+from petsage import FeatureError, check
 from petsage import deploy as files
 from petsage.builder import BuildError
 from petsage.builder.commands import feature
@@ -33,7 +33,7 @@ class _Commands(click.Group):
             _stop(str(error), EX_CONFIG)
         except BuildError as error:
             _stop(str(error), 1)
-        except ServeError as error:
+        except (FeatureError, ServeError) as error:
             _stop(f"petsage: {error}", 1)
         except KeyboardInterrupt:
             _stop("petsage: interrupted", INTERRUPTED)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from petsage import FeatureError
 from petsage.address import Address
 from petsage.config import Config
 from petsage.health.checks import whereabouts
@@ -28,7 +29,8 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
 
     In this very process, without an exec: a second interpreter would double the time to start in.
 
-    Raises `ServeError` if an address is taken or cannot be used, or if there is no such module.
+    Raises `ServeError` if an address is taken or cannot be used, or if there is no such module, and
+    `petsage.FeatureError` as `petsage.create_app` does.
     """
     if application:
         _find(application)
@@ -40,6 +42,8 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
 
     try:
         sys.exit(run())
+    except FeatureError:
+        raise
     except Exception:  # the application's, while it is loaded: its author needs to see the line
         traceback.print_exc()
         sys.exit(1)

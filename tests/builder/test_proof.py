@@ -135,7 +135,7 @@ def test_a_feature_that_cannot_be_imported_is_red_with_its_name(written):
     root, planned = written
     append(root, plan.folder("pet_birthday") / "service.py", "\nraise RuntimeError('gone')\n")
     told = red(root, planned)
-    assert "the application cannot be made: petsage.api.FeatureError" in told
+    assert "the application cannot be made: petsage.FeatureError" in told
     assert "feature 'pet_birthday' cannot be imported: gone" in told
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
 from selenium.webdriver.support.wait import WebDriverWait
@@ -102,19 +103,45 @@ def without_caches(files):
     return {path: content for path, content in files.items() if "__pycache__" not in path}
 
 
-def test_a_feature_that_cannot_be_imported_stops_the_start_with_its_name(tmp_path):
+SOUND = """\
+from flask_smorest import Blueprint
+from petsage import Check
+blueprint, check = Blueprint("Pets", __name__), Check("{name}", int, {{"smoke"}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (
+            {"cat": "import nothing_of_that_name\n"},
+            "feature 'cat' cannot be imported: No module named 'nothing_of_that_name': "
+            "ModuleNotFoundError (petsage.features.cat:1)",
+        ),
+        (
+            {"cat": "raise ValueError('one\\ntwo')\n"},
+            "feature 'cat' cannot be imported: one two: ValueError (petsage.features.cat:1)",
+        ),
+        ({"disk": SOUND}, "PETSAGE_CHECKS and feature 'disk' both have the check 'disk'"),
+        (
+            {"cat": SOUND, "dog": SOUND},
+            "feature 'cat' and feature 'dog' both have the title 'Pets'",
+        ),
+    ],
+)
+def test_a_feature_that_cannot_be_served_stops_the_start_with_its_name(tmp_path, features, told):
     root = project_copy(tmp_path)
-    folder = root / "petsage/features/pet_birthday"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("import nothing_of_that_name\n")
-    addresses = {side: f"127.0.0.1:{free_port()}" for side in ("bind", "management_bind")}
+    for name, text in features.items():
+        (root / "petsage/features" / name).mkdir()
+        (root / "petsage/features" / name / "__init__.py").write_text(text.format(name=name))
+    settings = {side: f"127.0.0.1:{free_port()}" for side in ("bind", "management_bind")}
     done = subprocess.run(
         [sys.executable, "-m", "petsage", "serve"],
         cwd=root,
-        env={**environment_of(addresses), "PYTHONPATH": str(root)},
+        env={**environment_of({**settings, "checks": "disk=disk:///"}), "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         timeout=30,
     )
-    assert done.returncode != 0
-    assert "feature 'pet_birthday' cannot be imported: No module named 'noth" in done.stderr
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"petsage: {told}")
+    assert "Traceback" not in done.stderr
