@@ -167,6 +167,7 @@ def _context(request: Request) -> dict[str, Any]:
         "declarations": declarations,
         "imported": ["Schema", *sorted(["post_load", *(name for name in used if used[name])])],
         "example": example,
+        "wrong": {field.name: field.type.wrong for field in fields},
         "example_json": json.dumps(example, ensure_ascii=False),
     }
 

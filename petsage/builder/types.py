@@ -1,7 +1,7 @@
 """The types that a field of a request can have: `string`, `date!`, `enum:cat:dog`, `list:url`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from marshmallow import ValidationError
@@ -15,13 +15,16 @@ _CHOICE = re.compile(r"\w[\w.+-]*( [\w.+-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """What the generated code says of a type, and a value that is valid JSON for it."""
+    """What the generated code says of a type, and two values in JSON."""
 
     field: str
     """The marshmallow field's class."""
     python: str
     """The annotation of a loaded value."""
     example: Any
+    """A value that is valid."""
+    wrong: Any
+    """One that is not, though it may be for another type."""
     options: tuple[str, ...] = ()
     """Arguments of the marshmallow field."""
     required: bool = False
@@ -39,21 +42,22 @@ class FieldType:
 
 
 _PLAIN = {
-    "string": FieldType("fields.String", "str", "Rex"),
-    "integer": FieldType("fields.Integer", "int", 3, ("strict=True",)),
-    "float": FieldType("fields.Float", "float", 4.5),
-    "boolean": FieldType("fields.Boolean", "bool", True),
-    "date": FieldType("fields.Date", "dt.date", "2026-03-31"),
+    "string": FieldType("fields.String", "str", "Rex", 7),
+    "integer": FieldType("fields.Integer", "int", 3, "many", ("strict=True",)),
+    "float": FieldType("fields.Float", "float", 4.5, "many"),
+    "boolean": FieldType("fields.Boolean", "bool", True, "perhaps"),
+    "date": FieldType("fields.Date", "dt.date", "2026-03-31", "soon"),
     "datetime": FieldType(
         "fields.AwareDateTime",
         "dt.datetime",
         "2026-03-31T12:00:00+00:00",
+        "soon",
         ("default_timezone=dt.UTC",),
     ),
-    "decimal": FieldType("ExactDecimal", "Decimal", "19.90"),
-    "uuid": FieldType("fields.UUID", "UUID", "7d44a5a2-1b0c-4b52-9f6e-3f8f2f0f9a61"),
-    "email": FieldType("fields.Email", "str", "rex@example.com"),
-    "url": FieldType("fields.URL", "str", "https://example.com/rex"),
+    "decimal": FieldType("ExactDecimal", "Decimal", "19.90", "soon"),
+    "uuid": FieldType("fields.UUID", "UUID", "7d44a5a2-1b0c-4b52-9f6e-3f8f2f0f9a61", "rex"),
+    "email": FieldType("fields.Email", "str", "rex@example.com", "rex"),
+    "url": FieldType("fields.URL", "str", "https://example.com/rex", "rex"),
 }
 NAMES = (*_PLAIN, "enum:a:b", "list:TYPE")
 
@@ -63,8 +67,7 @@ def parse(text: object) -> FieldType:
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         raise ValidationError(f"must be a type, of {MAX_CHARACTERS} characters at most")
     bare = text.removesuffix("!")
-    found = _parse(bare)
-    return FieldType(found.field, found.python, found.example, found.options, bare != text)
+    return replace(_parse(bare), required=bare != text)
 
 
 def _parse(text: str) -> FieldType:
@@ -85,16 +88,17 @@ def _enum(choices: list[str]) -> FieldType:
         raise ValidationError(
             f"must be enum:a:b, each choice 1 to {_MAX_CHOICE} letters, digits, spaces, _ . + or -"
         )
-    return FieldType("fields.String", "str", choices[0], (f"validate=validate.OneOf({choices})",))
+    # No choice begins with a question mark.
+    options = (f"validate=validate.OneOf({choices})",)
+    return FieldType("fields.String", "str", choices[0], "?", options)
 
 
 def _list(item: str) -> FieldType:
     if item.partition(":")[0] == "list":
         raise ValidationError("a list holds no lists: list:TYPE takes any other type")
     of = _parse(item)
-    return FieldType(
-        "fields.List", f"list[{of.python}]", [of.example], (_call(of.field, *of.options),)
-    )
+    options = (_call(of.field, *of.options),)
+    return FieldType("fields.List", f"list[{of.python}]", [of.example], [of.wrong], options)
 
 
 def _call(function: str, *arguments: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from petsage.builder import BuildError, build, plan, programs, proof, tree
+from petsage.builder import BuildError, build, plan, programs, proof, tree, types
 from petsage.builder.request import Request, from_options
 from petsage.builder.tree import Disk
 from tests.builder.nasty import TEXTS
@@ -66,6 +66,26 @@ def test_all_types_in_one_feature_are_proven_and_leave_no_caches(root):
         *map(str, planned.files),
         str(plan.folder("everything")),
     }
+
+
+@pytest.mark.parametrize("before", ["", "list:"])
+def test_the_generated_tests_see_a_field_of_any_type_that_takes_all_texts(root, before):
+    paths = []
+    for number, asked in enumerate(EVERY_TYPE):
+        planned = plan.make(Request(f"pet_{number}", "d", (), (("a", before + asked),)), root)
+        with tree.added(root, planned, Disk()):
+            weaken(root / plan.folder(f"pet_{number}") / "schemas.py", types.parse(asked))
+        paths.append(str(plan.test_path(f"pet_{number}")))
+    ended = programs.run({"tests": ("pytest", "-q", *paths)}, root)["tests"]
+    assert not [path for path in paths if f"FAILED {path}" not in ended.output], ended.output
+
+
+def weaken(schemas, of):
+    sound, weak = schemas.read_text(), "fields.Raw(" if of.example == "Rex" else "fields.String("
+    declared = f"{of.field}({', '.join(of.options)}".replace("'", '"')
+    assert declared in sound
+    weakened = sound.replace(declared, weak).replace("(, ", "(")
+    schemas.write_text(weakened.replace("import Schema", "import fields, Schema"))
 
 
 @pytest.fixture
