@@ -11,10 +11,11 @@ from petsage.builder.tree import Disk
 from petsage.hints import nearest
 
 Prove = Callable[[Path, Plan, Callable[[], None]], None]
+Show = Callable[[Plan], None]
 
 
-def draft(root: Path, request: Request) -> Plan | None:
-    """The plan of a request; None if the feature stands as requested already.
+def draft(root: Path, request: Request, show: Show = lambda _: None) -> Plan | None:
+    """The plan of a request, once it is shown; None if the feature stands as requested already.
 
     Raises `BuildError` if it cannot be built here.
     """
@@ -30,20 +31,32 @@ def draft(root: Path, request: Request) -> Plan | None:
         )
     for path in (plan.folder(feature), plan.test_path(feature)):
         if os.path.lexists(root / path):
-            raise BuildError(f"{path} is there already; another name would be right")
+            raise BuildError(
+                f"{path} is there already, but not from a build that came to its end; delete "
+                f"{plan.folder(feature)} and {plan.test_path(feature)}, or take another name"
+            )
     proof.check_tools()
-    _refuse_taken(root, plan.url(feature))
-    return plan.make(request, root)
+    _refuse_taken(root, feature)
+    planned = plan.make(request, root)
+    show(planned)
+    return planned
 
 
-def _refuse_taken(root: Path, url: str) -> None:
-    for route in project.application(root).routes:
-        if route.url == url:
-            raise BuildError(f"{route} is answered already; another name would be right")
+def _refuse_taken(root: Path, feature: str) -> None:
+    application, noun = project.application(root), plan.noun(feature)
+    taken = [f"{one} is answered" for one in application.routes if one.url == plan.url(feature)]
+    if noun in application.openapi["components"]["schemas"]:
+        taken.append(f"the OpenAPI document has a schema {noun}")
+    if taken:
+        raise BuildError(f"{taken[0]} already; another name would be right")
 
 
 def add(
-    root: Path, request: Request, prove: Prove = proof.prove, disk: Disk | None = None
+    root: Path,
+    request: Request,
+    prove: Prove = proof.prove,
+    disk: Disk | None = None,
+    show: Show = lambda _: None,
 ) -> Plan | None:
     """Builds a feature and proves it; returns its plan, or None if it stands as requested already.
 
@@ -52,7 +65,7 @@ def add(
     """
     project.check_root(root)
     with tree.alone(root):
-        planned = draft(root, request)
+        planned = draft(root, request, show)
         if planned:
             with tree.obedient() as obey, tree.added(root, planned, disk or Disk()):
                 obey()

@@ -55,7 +55,11 @@ def add(
         request = from_options(name or "", description, requirements, fields)
     else:
         request = from_json(_read(source))
-    planned = (build.draft if dry_run else build.add)(_root(), request)
+
+    def show(planned: plan.Plan) -> None:
+        click.echo(plan.tree(planned.files) + "\n", err=as_json)
+
+    planned = (build.draft if dry_run else build.add)(_root(), request, show=show)
     if planned is None:
         same = {"feature": request.feature, "status": "unchanged"}
         _tell(as_json, same, [f"Nothing to do: {request.feature} is there as requested"])
@@ -67,7 +71,7 @@ def add(
         "files": sorted(map(str, planned.files)),
     }
     end = f"Nothing written: {planned.route} is planned" if dry_run else "Build complete"
-    _tell(as_json, told, [plan.tree(planned.files), "", end])
+    _tell(as_json, told, [end])
 
 
 @feature.command("list")
@@ -86,11 +90,14 @@ def list_features(as_json: bool) -> None:
 @as_json
 def remove(name: str, as_json: bool) -> None:
     """Delete the files of the feature NAME that nobody has edited."""
-    from petsage.builder import build
+    from petsage.builder import build, plan
 
     gone, kept = (list(map(str, paths)) for paths in build.remove(_root(), name))
     lines = [*(f"deleted {path}" for path in gone), *(f"kept {path}: edited" for path in kept)]
     _tell(as_json, {"feature": name, "deleted": gone, "kept": kept}, lines)
+    folder = plan.folder(name)
+    if str(folder / "__init__.py") in kept:
+        click.echo(f"petsage: the application does not start until you delete {folder}", err=True)
 
 
 def _root() -> Path:

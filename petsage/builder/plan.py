@@ -64,6 +64,15 @@ def url(feature: str) -> str:
     return f"/api/v1/{feature.replace('_', '-')}"
 
 
+def noun(feature: str) -> str:
+    """The class of what a feature answers, and the name of its schema: `TheName`."""
+    return _title(feature).replace(" ", "")
+
+
+def _title(feature: str) -> str:
+    return " ".join(word.capitalize() for word in feature.split("_"))
+
+
 def tree(files: Iterable[PurePosixPath]) -> str:
     """The paths as a tree, a line for each folder and file."""
     branches: dict[str, Any] = {}
@@ -146,15 +155,14 @@ class _Field:
 
 def _context(request: Request) -> dict[str, Any]:
     """What the templates know. Text of the request is escaped here for where it goes."""
-    words = [word.capitalize() for word in request.feature.split("_")]
-    title = " ".join(words)
+    title = _title(request.feature)
     fields = [_Field(name, asked, types.parse(asked)) for name, asked in request.fields]
     declarations = " ".join(field.type.declaration for field in fields)
     used = {"fields": "fields." in declarations, "validate": "validate." in declarations}
     example = {field.name: field.type.example for field in fields}
     return {
         "name": request.feature,
-        "noun": "".join(words),
+        "noun": noun(request.feature),
         "title": title,
         "url": url(request.feature).removeprefix("/api/v1"),
         "message": f"PetSage {title}: Success!",

@@ -76,9 +76,11 @@ def added(root: Path, planned: Plan, disk: Disk) -> Iterator[None]:
     """Writes a plan, and takes it back if the block raises. Raises `BuildError` if it cannot.
 
     Everything is written beside its place, under names that nobody imports, and renamed at the
-    end: there is never half a feature.
+    end: there is never half a feature. Its request file comes after the block: it says that the
+    feature is proven, even if a `kill -9` ends the block.
     """
     feature = planned.request.feature
+    note = plan.folder(feature) / plan.REQUEST_FILE
     mark = _mark(feature)
     places = [root / plan.folder(feature), root / plan.test_path(feature)]
     staged = {place: place.with_name(mark) for place in places}
@@ -87,14 +89,18 @@ def added(root: Path, planned: Plan, disk: Disk) -> Iterator[None]:
             undo.callback(disk.delete, beside)
         with _told():
             disk.make_folder(staged[places[0]])
-            for path, content in planned.files.items():
+            for path in planned.files.keys() - {note}:
                 place = root / path
                 into = staged.get(place) or staged[place.parent] / path.name
-                disk.write(into, content)
+                disk.write(into, planned.files[path])
             for place, beside in staged.items():
                 disk.rename(beside, place)
                 undo.callback(disk.rename, place, beside)
         yield
+        with _told():
+            beside = root / note.with_name(_mark(note.name))
+            disk.write(beside, planned.files[note])
+            disk.rename(beside, root / note)
 
 
 def remove(root: Path, feature: str, files: Collection[PurePosixPath], disk: Disk) -> None:

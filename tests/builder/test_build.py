@@ -48,6 +48,46 @@ def test_a_draft_writes_nothing(root, request_):
     assert snapshot(root) == before
 
 
+def test_the_plan_is_shown_before_anything_is_written(root, request_, planned):
+    before, shown = snapshot(root), []
+
+    def show(what):
+        assert snapshot(root) == before
+        shown.append(what)
+
+    with pytest.raises(BuildError, match="it is red"):
+        build.add(root, request_, red, show=show)
+    assert shown == [planned]
+
+
+class Killed(Disk):
+    """A disk that does nothing any more once `dead` is set."""
+
+    dead = False
+
+    def rename(self, path, to):
+        if not self.dead:
+            super().rename(path, to)
+
+    def delete(self, path):
+        pass
+
+
+def test_what_was_killed_in_its_proof_is_not_taken_for_proven(root, request_):
+    disk = Killed()
+
+    def killed(root, planned, obey):
+        disk.dead = True
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        build.add(root, request_, killed, disk)
+    assert refusal(root, request_) == (
+        "petsage/features/pet_birthday is there already, but not from a build that came to its "
+        f"end; delete {FOLDER} and tests/features/test_pet_birthday.py, or take another name"
+    )
+
+
 def test_the_same_request_again_changes_nothing(built, request_):
     before = snapshot(built)
     assert build.add(built, request_, red) is None
@@ -70,6 +110,26 @@ def test_the_smoke_test_itself_is_refused(root):
     assert told == "GET /api/v1/smoke-test is answered already; another name would be right"
 
 
+@pytest.mark.parametrize(
+    ("name", "noun"),
+    [
+        ("error", "Error"),
+        ("pagination_metadata", "PaginationMetadata"),
+        ("smoke_test_failure", "SmokeTestFailure"),
+    ],
+)
+def test_a_name_whose_schema_is_there_is_refused(root, name, noun):
+    assert refusal(root, Request(name, "d")) == (
+        f"the OpenAPI document has a schema {noun} already; another name would be right"
+    )
+
+
+def test_a_name_that_differs_from_a_features_in_an_underscore_only_is_refused(root):
+    build.add(root, Request("pet1", "d"), unproven)
+    told = refusal(root, Request("pet_1", "d"))
+    assert told.startswith("the OpenAPI document has a schema Pet1 already")
+
+
 def test_a_route_that_a_feature_has_is_refused(runnable):
     views = runnable / FOLDER / "views.py"
     views.write_text(views.read_text().replace('"/pet-birthday"', '"/vet"'))
@@ -80,7 +140,8 @@ def test_a_route_that_a_feature_has_is_refused(runnable):
 def test_what_is_there_already_is_not_written_over(bare, path):
     (bare / path).symlink_to("nowhere")
     assert refusal(bare, Request("vet", "d")) == (
-        f"{path} is there already; another name would be right"
+        f"{path} is there already, but not from a build that came to its end; "
+        "delete petsage/features/vet and tests/features/test_vet.py, or take another name"
     )
 
 

@@ -23,8 +23,8 @@ def untouched(tmp_path_factory):
     return root, snapshot(root)
 
 
-def refused(done, code=1):
-    assert (done.returncode, done.stdout) == (code, "")
+def refused(done, code=1, shown=""):
+    assert (done.returncode, done.stdout.partition("\n")[0]) == (code, shown)
     return done.stderr.rstrip("\n")
 
 
@@ -46,6 +46,16 @@ def test_a_feature_is_added_listed_and_removed(root):
     (root / FOLDER).rmdir()
     assert snapshot(root) == before
     assert petsage(root, "feature", "list").stdout == "No features\n"
+
+
+def test_an_init_that_is_kept_is_told_to_stop_the_application(root):
+    build.add(root, build.Request("vet", "d"), lambda *_: None)
+    with (root / FOLDER / "__init__.py").open("a") as file:
+        file.write("\n")
+    removed = petsage(root, "feature", "remove", "vet")
+    told = f"petsage: the application does not start until you delete {FOLDER}\n"
+    assert (removed.returncode, removed.stderr) == (0, told)
+    assert "cannot be imported" in refused(petsage(root, "feature", "list"))
 
 
 def test_machines_get_json(root):
@@ -70,6 +80,7 @@ def test_a_dry_run_shows_the_same_plan_however_it_is_asked_for_and_writes_nothin
     if by == "standard input":
         arguments, options = ["--request", "-"], {"input": json.dumps(REQUEST)}
     done = petsage(root, "feature", "add", *arguments, "--dry-run", "--json", **options)
+    assert "└── test_vet.py" in done.stderr
     told = json.loads(done.stdout)
     assert (told["status"], told["route"], len(told["files"])) == ("planned", "GET /api/v1/vet", 7)
     assert snapshot(root) == before
@@ -153,7 +164,7 @@ def test_a_read_only_tree_is_refused_in_one_line(root):
         [*command, "--description", "d"], cwd=root, capture_output=True, text=True
     )
     assert snapshot(root) == before
-    told = refused(done)
+    told = refused(done, shown=".")
     assert told.startswith(f"petsage: cannot write {folder}/.vet.")
     assert told.endswith(": Permission denied; nothing is changed")
 
@@ -175,7 +186,8 @@ def test_an_interrupt_of_the_proof_leaves_the_tree_as_it_was_and_another_builder
         one.send_signal(number)
         one.send_signal(signal.SIGCONT)
         output, errors = one.communicate(timeout=60)
-    assert (one.returncode, output, errors) == (130, "", "petsage: interrupted\n")
+    assert (one.returncode, errors) == (130, "petsage: interrupted\n")
+    assert "Build complete" not in output
     assert snapshot(root) == before
 
 
@@ -183,7 +195,10 @@ def test_what_is_red_is_1_and_the_tree_is_as_it_was(root):
     setup = root / "pyproject.toml"
     setup.write_text(setup.read_text().replace('"W"]', '"W", "D"]'))
     before = snapshot(root)
-    told = refused(petsage(root, "feature", "add", "vet", "--description", "d"))
+    done = petsage(root, "feature", "add", "vet", "--description", "d")
+    told = refused(done, shown=".")
+    assert "└── test_vet.py" in done.stdout
+    assert "Build complete" not in done.stdout
     assert told.startswith("petsage: the linter is red:\n")
     assert "D103" in told
     assert snapshot(root) == before

@@ -11,7 +11,8 @@ from petsage.builder.tree import Disk
 from tests.builder.projects import snapshot
 
 FEATURE = "pet_birthday"
-STEPS = 10  # a folder, seven files and two renames
+STEPS = 9  # a folder, six files and two renames
+LAST = (STEPS + 1, STEPS + 2)  # the request file, and its rename
 
 
 class Failing(Disk):
@@ -59,6 +60,7 @@ def test_it_is_written_in_so_many_steps(bare, planned):
     disk = Failing(0, crash)
     with tree.added(bare, planned, disk):
         assert disk.steps == STEPS
+    assert disk.steps == LAST[1]
 
 
 @pytest.mark.parametrize("at", range(1, STEPS + 1))
@@ -70,6 +72,33 @@ def test_a_step_that_fails_leaves_the_tree_as_it_was(bare, planned, at, fail, ra
     with pytest.raises(raised), tree.added(bare, planned, Failing(at, fail)):
         pytest.fail("it is written in spite of it")
     assert snapshot(bare) == before
+
+
+@pytest.mark.parametrize("at", LAST)
+def test_a_request_file_that_cannot_be_written_leaves_the_tree_as_it_was(bare, planned, at):
+    before = snapshot(bare)
+    with (
+        pytest.raises(BuildError, match="Read-only file system"),
+        tree.added(bare, planned, Failing(at, read_only)),
+    ):
+        pass
+    assert snapshot(bare) == before
+
+
+def test_until_the_block_has_ended_there_is_no_request_file(bare, planned):
+    with tree.added(bare, planned, Disk()):
+        assert project.features(bare) == [FEATURE]
+        assert project.built(bare, FEATURE) is None
+    assert project.built(bare, FEATURE)
+
+
+@pytest.mark.parametrize("at", LAST)
+def test_an_interrupt_when_all_is_proven_comes_too_late_to_leave_half_of_it(bare, planned, at):
+    disk = Failing(at, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with tree.obedient() as obey, tree.added(bare, planned, disk):
+        obey()
+    assert project.built(bare, FEATURE)
+    assert (bare / plan.test_path(FEATURE)).is_file()
 
 
 def test_a_tree_that_cannot_be_written_is_told_in_one_line(bare, planned):
