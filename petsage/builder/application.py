@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from flask import Flask
@@ -32,4 +33,6 @@ def _feature(module: str) -> str | None:
 
 
 if __name__ == "__main__":
-    json.dump(describe(create_app(Config())), sys.stdout)
+    with redirect_stdout(sys.stderr):  # a feature may print
+        described = describe(create_app(Config()))
+    json.dump(described, sys.stdout)

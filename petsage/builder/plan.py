@@ -157,8 +157,6 @@ def _context(request: Request) -> dict[str, Any]:
     """What the templates know. Text of the request is escaped here for where it goes."""
     title = _title(request.feature)
     fields = [_Field(name, asked, types.parse(asked)) for name, asked in request.fields]
-    declarations = " ".join(field.type.declaration for field in fields)
-    used = {"fields": "fields." in declarations, "validate": "validate." in declarations}
     example = {field.name: field.type.example for field in fields}
     return {
         "name": request.feature,
@@ -171,9 +169,7 @@ def _context(request: Request) -> dict[str, Any]:
         "requirements": [_markdown(text) for text in request.requirements],
         "fields": fields,
         "required": [repr(field.name) for field in fields if field.type.required],
-        "annotations": " ".join(field.type.annotation for field in fields),
-        "declarations": declarations,
-        "imported": ["Schema", *sorted(["post_load", *(name for name in used if used[name])])],
+        "kinds": {kind for field in fields for kind in field.type.kinds},
         "example": example,
         "wrong": {field.name: field.type.wrong for field in fields},
         "example_json": json.dumps(example, ensure_ascii=False),

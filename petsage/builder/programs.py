@@ -1,5 +1,6 @@
 """Runs Python programs in the project, several at once."""
 
+import os
 import subprocess
 import sys
 import time
@@ -30,14 +31,21 @@ def run(
 ) -> dict[str, Ended]:
     """Runs `python -m` with each of these arguments in the project; it leaves no caches.
 
+    Options that the environment has for pytest are left out: they would change what it tells.
+
     `obey` is called all the while: if it raises, all programs are ended. Raises `BuildError` if
     they take too long.
     """
     # -m puts the working directory, so the project, before what is installed.
     python = [sys.executable, "-B", "-m"]
+    environment = {name: os.environ[name] for name in os.environ.keys() - {"PYTEST_ADDOPTS"}}
     running = {
         name: subprocess.Popen(  # noqa: S603
-            [*python, *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*python, *arguments],
+            cwd=root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for name, arguments in modules.items()
     }

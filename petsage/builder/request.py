@@ -29,12 +29,13 @@ _NAME_RULE = (
 )
 
 # A view has the name of its feature, a folder too; neither may hide what is Python's or PetSage's.
+# The linter refuses `l`, which looks like 1.
 _OWN_FEATURES = frozenset(
-    {"blueprint", "check", "check_failed", "exact_decimal", "fields", "schema", "validate"}
+    {"blueprint", "check", "check_failed", "exact_decimal", "fields", "l", "schema", "validate"}
 ).union(keyword.softkwlist, sys.stdlib_module_names, dir(builtins), OWN_NAMES)
 # What a generated class uses in its body is no name for one of its fields.
 _OWN_FIELDS = frozenset(
-    {"bool", "dict", "dt", "float", "int", "list", "post_load", "self", "str"}
+    {"bool", "dict", "dt", "float", "int", "l", "list", "post_load", "self", "str"}
 ).union(dir(Schema()))
 
 

@@ -27,6 +27,8 @@ class FieldType:
     """One that is not, though it may be for another type."""
     options: tuple[str, ...] = ()
     """Arguments of the marshmallow field."""
+    kinds: frozenset[str] = frozenset()
+    """The types that it is made of, by name: what has to be imported depends on them."""
     required: bool = False
 
     @property
@@ -77,7 +79,7 @@ def _parse(text: str) -> FieldType:
     if kind == "list" and colon:
         return _list(rest)
     if text in _PLAIN:
-        return _PLAIN[text]
+        return replace(_PLAIN[text], kinds=frozenset({text}))
     raise ValidationError(f"unknown type{nearest(kind[:40], NAMES)}")
 
 
@@ -90,15 +92,21 @@ def _enum(choices: list[str]) -> FieldType:
         )
     # No choice begins with a question mark.
     options = (f"validate=validate.OneOf({choices})",)
-    return FieldType("fields.String", "str", choices[0], "?", options)
+    return FieldType("fields.String", "str", choices[0], "?", options, frozenset({"enum"}))
 
 
 def _list(item: str) -> FieldType:
     if item.partition(":")[0] == "list":
         raise ValidationError("a list holds no lists: list:TYPE takes any other type")
     of = _parse(item)
-    options = (_call(of.field, *of.options),)
-    return FieldType("fields.List", f"list[{of.python}]", [of.example], [of.wrong], options)
+    return FieldType(
+        "fields.List",
+        f"list[{of.python}]",
+        [of.example],
+        [of.wrong],
+        (_call(of.field, *of.options),),
+        of.kinds | {"list"},
+    )
 
 
 def _call(function: str, *arguments: str) -> str:

@@ -146,8 +146,15 @@ def test_what_is_there_already_is_not_written_over(bare, path):
 
 
 def test_a_project_whose_application_cannot_be_made_is_refused_with_the_feature(runnable):
-    (runnable / FOLDER / "service.py").write_text("gone = 1 / 0\n")
-    assert "feature 'pet_birthday' cannot be imported" in refusal(runnable, Request("vet", "d"))
+    (runnable / FOLDER / "service.py").write_text("raise ValueError('one\\ntwo')\n")
+    told = refusal(runnable, Request("vet", "d"))
+    assert "feature 'pet_birthday' cannot be imported: one two: ValueError (" in told
+
+
+def test_a_feature_that_prints_does_not_disturb(runnable):
+    service = runnable / FOLDER / "service.py"
+    service.write_text(f"{service.read_text()}\n\nprint('hello')\n")
+    assert build.draft(runnable, Request("vet", "d"))
 
 
 def test_removing_what_is_as_it_was_built_leaves_nothing(bare, planned):

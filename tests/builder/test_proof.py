@@ -1,5 +1,8 @@
 """Promises of the proof: what is built stands before the project's own tools, or it is red."""
 
+import subprocess
+import sys
+
 import pytest
 
 from petsage.builder import BuildError, build, plan, programs, proof, tree, types
@@ -7,10 +10,11 @@ from petsage.builder.request import Request, from_options
 from petsage.builder.tree import Disk
 from tests.builder.nasty import TEXTS
 from tests.builder.projects import snapshot
+from tests.support import ROOT, environment_of
 
 EVERY_TYPE = [
     *("string", "integer", "float", "boolean", "date", "datetime", "decimal", "uuid", "email"),
-    *("url", "enum:a b:c", "enum:one"),
+    *("url", "enum:a b:c", "enum:one", "enum:dt.a:UUID", "enum:ExactDecimal:b"),
 ]
 ALL_FIELDS = {
     f"{word}_{number}": f"{before}{of}{after}"
@@ -32,6 +36,7 @@ def never():
 def test_every_type_and_every_text_makes_code_that_the_tools_find_nothing_in(root):
     texts = [Request(f"text_{number}", text, (text,)) for number, text in enumerate(TEXTS)]
     alone = ["string", "float!", "date", "datetime!", "list:decimal", "uuid!", "list:enum:a:b"]
+    alone += ["enum:dt.a:b", "list:enum:ExactDecimal:b", "decimal!", "enum:Decimal:UUID!"]
     varied = [
         *(Request(f"only_{number}", "d", (), (("a", of),)) for number, of in enumerate(alone)),
         Request("awkward", "d", (), (*AWKWARD.items(), ("id", "integer"), ("type", "list:date"))),
@@ -173,6 +178,17 @@ def test_programs_end_when_they_have_to(root):
 
     with pytest.raises(KeyboardInterrupt):
         programs.run({"endless": ("endless",)}, root, obey)
+
+
+def test_options_for_pytest_in_the_environment_do_not_reach_the_proof(tmp_path):
+    (tmp_path / "told.py").write_text("import os; print(os.environ.get('PYTEST_ADDOPTS'))")
+    ask = (
+        "from pathlib import Path; from petsage.builder import programs;"
+        "print(programs.run({'told': ('told',)}, Path())['told'].output)"
+    )
+    environment = {**environment_of({}), "PYTEST_ADDOPTS": "-v", "PYTHONPATH": str(ROOT)}
+    told = subprocess.check_output([sys.executable, "-c", ask], cwd=tmp_path, env=environment)
+    assert told.split() == [b"None"]
 
 
 def test_options_of_a_request_reach_the_code(root):

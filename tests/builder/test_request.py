@@ -85,7 +85,7 @@ def test_a_name_of_small_letters_digits_and_single_underscores_is_taken(name):
     "name",
     [
         *("class", "import", "async", "match", "case", "type", "json", "uuid", "email", "queue"),
-        *("print", "id", "drain", "workers", "blueprint", "check", "schema"),
+        *("print", "id", "l", "drain", "workers", "blueprint", "check", "schema"),
     ],
 )
 def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
@@ -96,7 +96,7 @@ def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["self", "class", "validate", "fields", "load", "dump", "str", "dt", "opts"]
+    "name", ["self", "class", "validate", "fields", "load", "dump", "str", "dt", "opts", "l"]
 )
 def test_a_field_cannot_have_a_name_that_its_class_uses(name):
     told = problems(fields={name: "date"})
