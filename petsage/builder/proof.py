@@ -28,23 +28,13 @@ def prove(root: Path, planned: Plan, obey: Callable[[], None]) -> None:
 
     Raises `BuildError` with all that is red.
     """
-    folder = str(plan.folder(planned.request.feature))
-    test = str(plan.test_path(planned.request.feature))
+    feature = planned.request.feature
+    folder, test = plan.folder(feature), plan.test_path(feature)
     tools = {
-        "linter": ("ruff", "check", "--no-cache", folder, test),
-        "formatter": ("ruff", "format", "--no-cache", "--check", folder, test),
-        "type checker": ("mypy", f"--cache-dir={os.devnull}", folder),
+        "linter": f"ruff check --no-cache {folder} {test}".split(),
+        "type checker": f"mypy --cache-dir={os.devnull} {folder}".split(),
         # Both plugins make folders in the project.
-        "tests": (
-            "pytest",
-            "-q",
-            "--color=no",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:benchmark",
-            test,
-        ),
+        "tests": f"pytest -q --color=no -p no:cacheprovider -p no:benchmark {test}".split(),
     }
     ended = programs.run({**tools, "application": (project.PROGRAM,)}, root, obey)
     problems = [_told(name, ended[name]) for name in tools if ended[name].code]

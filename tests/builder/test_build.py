@@ -88,6 +88,13 @@ def test_what_was_killed_in_its_proof_is_not_taken_for_proven(root, request_):
     )
 
 
+@pytest.mark.parametrize(("fields", "code"), [((), "200"), ((("due", "date"),), "201")])
+def test_the_answer_is_documented_by_an_example(root, fields, code):
+    build.add(root, Request("vet", "d", (), fields), unproven)
+    (operation,) = project.application(root).openapi["paths"]["/api/v1/vet"].values()
+    assert operation["responses"][code]["content"]["application/json"]["example"]
+
+
 def test_the_same_request_again_changes_nothing(built, request_):
     before = snapshot(built)
     assert build.add(built, request_, red) is None

@@ -45,6 +45,24 @@ def test_a_description_is_told_in_the_docstring_of_its_view_and_does_nothing(tex
 
 
 @pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("fields", [[], ["pet:date"]])
+def test_a_service_tells_the_description_and_that_the_smoke_check_runs_it(text, fields):
+    request = from_options("vet", text, [], fields)
+    service = code(plan.make(request, ROOT), "service.py").body[-1]
+    told, _, harmless = ast.get_docstring(service).rpartition("\n\n")
+    assert " ".join(told.split()) == request.description
+    assert harmless.startswith("The smoke check runs it too")
+    assert [type(statement) for statement in service.body] == [ast.Expr, ast.Return]
+
+
+@pytest.mark.parametrize(("of", "told"), [("date", 0), ("datetime", 1), ("list:datetime!", 1)])
+def test_the_readme_tells_of_a_datetime_without_an_offset(of, told):
+    planned = plan.make(Request("vet", "d", (), (("at", of),)), ROOT)
+    readme = planned.files[plan.folder("vet") / "README.md"].decode()
+    assert readme.count("A datetime\nwithout an offset is taken as UTC. For example:") == told
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_description_and_a_requirement_are_each_one_line_of_the_readme(text):
     request = from_options("vet", text, [text], [])
     readme = plan.make(request, ROOT).files[plan.folder("vet") / "README.md"].decode()

@@ -1,0 +1,32 @@
+"""How long a feature takes from its request to its files, and until it is proven.
+
+    python -m pytest tests/bench/bench_builder.py
+
+A feature with a field of every type is built in a copy of this project.
+"""
+
+import time
+
+from petsage.builder import build
+from petsage.builder.request import from_options
+from tests.builder.projects import project_copy
+
+TYPES = ("string!", "integer", "float", "boolean", "date", "datetime", "decimal", "uuid", "email")
+REQUEST = from_options("vet", "Finds one", [], [f"pet_{n}:{of}" for n, of in enumerate(TYPES)])
+
+
+def test_a_feature_is_planned_written_and_proven(tmp_path, capsys):
+    root = project_copy(tmp_path)
+    unproven = seconds(lambda: build.add(root, REQUEST, lambda *_: None))
+    build.remove(root, "vet")
+    proven = seconds(lambda: build.add(root, REQUEST))
+    with capsys.disabled():
+        print(f"\nplanned and written in {unproven:.2f} s, proven too in {proven:.1f} s")
+    assert unproven < 5
+    assert proven < 60
+
+
+def seconds(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
