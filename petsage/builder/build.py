@@ -44,11 +44,11 @@ def draft(root: Path, request: Request, show: Show = lambda _: None) -> Plan | N
 
 def _refuse_taken(root: Path, feature: str) -> None:
     application, noun = project.application(root), plan.noun(feature)
-    taken = [f"{one} is answered" for one in application.routes if one.url == plan.url(feature)]
+    for route in application.routes:
+        if route.url == plan.url(feature):
+            raise BuildError(f"{route} is answered already; another name would be right")
     if noun in application.openapi["components"]["schemas"]:
-        taken.append(f"the OpenAPI document has a schema {noun}")
-    if taken:
-        raise BuildError(f"{taken[0]} already; another name would be right")
+        raise BuildError(f"there is a schema {noun} already; another name would be right")
 
 
 def add(
@@ -85,16 +85,12 @@ def remove(
     with tree.alone(root):
         noted = project.built(root, feature)
         if noted is None:
-            raise BuildError(_unknown(root, feature))
+            built = [name for name in project.features(root) if project.built(root, name)]
+            hint = nearest(feature[:64], built) if built else ""
+            raise BuildError(f"no feature of that name was built here{hint}")
         kept = tuple(path for path in project.edited(root, feature) if (root / path).exists())
         note = plan.folder(feature) / plan.REQUEST_FILE
         gone = (*project.unchanged(root, feature, noted), note)
         with tree.obedient():
             tree.remove(root, feature, gone, disk or Disk())
         return gone, kept
-
-
-def _unknown(root: Path, feature: str) -> str:
-    built = [name for name in project.features(root) if project.built(root, name)]
-    hint = nearest(feature[:64], built) if built else ""
-    return f"no feature of that name was built here{hint}"

@@ -137,18 +137,11 @@ def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
     return done.stdout
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    asked: str
-    type: types.FieldType
-
-
 def _context(request: Request) -> dict[str, Any]:
     """What the templates know. Text of the request is escaped here for where it goes."""
     title = _title(request.feature)
-    fields = [_Field(name, asked, types.parse(asked)) for name, asked in request.fields]
-    example = {field.name: field.type.example for field in fields}
+    fields = {name: types.parse(asked) for name, asked in request.fields}
+    example = {name: of.example for name, of in fields.items()}
     return {
         "name": request.feature,
         "noun": noun(request.feature),
@@ -159,10 +152,11 @@ def _context(request: Request) -> dict[str, Any]:
         "docstring": _docstring(request.description),
         "requirements": [_markdown(text) for text in request.requirements],
         "fields": fields,
-        "required": [repr(field.name) for field in fields if field.type.required],
-        "kinds": {kind for field in fields for kind in field.type.kinds},
+        "asked": request.fields,
+        "required": [repr(name) for name, of in fields.items() if of.required],
+        "kinds": {kind for of in fields.values() for kind in of.kinds},
         "example": example,
-        "wrong": {field.name: field.type.wrong for field in fields},
+        "wrong": {name: of.wrong for name, of in fields.items()},
         "example_json": json.dumps(example, ensure_ascii=False),
     }
 

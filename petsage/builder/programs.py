@@ -1,13 +1,13 @@
 """Runs Python programs in the project, several at once."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 from petsage.builder import BuildError
 
@@ -38,14 +38,10 @@ def run(
     """
     # -m puts the working directory, so the project, before what is installed.
     python = [sys.executable, "-B", "-m"]
-    environment = {name: os.environ[name] for name in os.environ.keys() - {"PYTEST_ADDOPTS"}}
+    env = {**os.environ, "PYTEST_ADDOPTS": ""}
     running = {
-        name: subprocess.Popen(  # noqa: S603
-            [*python, *arguments],
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+        name: Popen(  # noqa: S603
+            [*python, *arguments], cwd=root, env=env, stdout=PIPE, stderr=PIPE, errors="replace"
         )
         for name, arguments in modules.items()
     }
@@ -61,8 +57,4 @@ def run(
             for one in running.values():
                 one.kill()
     obey()
-    return {name: _ended(one.returncode, *outputs[name].result()) for name, one in running.items()}
-
-
-def _ended(code: int, output: bytes, errors: bytes) -> Ended:
-    return Ended(code, output.decode(errors="replace"), errors.decode(errors="replace"))
+    return {name: Ended(one.returncode, *outputs[name].result()) for name, one in running.items()}

@@ -1,6 +1,5 @@
 """The project that a feature is built in: what is there."""
 
-import configparser
 import json
 import re
 from collections.abc import Mapping
@@ -11,7 +10,8 @@ from typing import Any
 from petsage.builder import BuildError, plan, programs
 from petsage.builder.programs import Ended
 
-_NEEDED = ("petsage/api.py", f"{plan.FEATURES}/__init__.py", f"{plan.TESTS}/__init__.py")
+_NEEDED = ("petsage/api.py", plan.FEATURES / "__init__.py", plan.TESTS / "__init__.py", "setup.cfg")
+_NAMED = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
 PROGRAM = "petsage.builder.application"
 """It runs in the project, and tells what the application has."""
 
@@ -71,18 +71,9 @@ class Feature:
 def check_root(root: Path) -> None:
     """Raises `BuildError` unless `root` is the root of a PetSage project."""
     missing = [name for name in _NEEDED if not (root / name).is_file()]
-    if missing or _name_in(root / "setup.cfg") != "petsage":
-        what = f"{missing[0]} is missing" if missing else "setup.cfg does not name petsage"
+    what = f"{missing[0]} is missing" if missing else "setup.cfg does not name petsage"
+    if missing or not _NAMED.search((root / "setup.cfg").read_bytes()):
         raise BuildError(f"this folder is not the root of a PetSage project: {what}")
-
-
-def _name_in(setup: Path) -> str | None:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(setup, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return None
-    return parser.get("metadata", "name", fallback=None)
 
 
 def application(root: Path) -> Application:

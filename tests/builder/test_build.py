@@ -127,14 +127,14 @@ def test_the_smoke_test_itself_is_refused(root):
 )
 def test_a_name_whose_schema_is_there_is_refused(root, name, noun):
     assert refusal(root, Request(name, "d")) == (
-        f"the OpenAPI document has a schema {noun} already; another name would be right"
+        f"there is a schema {noun} already; another name would be right"
     )
 
 
 def test_a_name_that_differs_from_a_features_in_an_underscore_only_is_refused(root):
     build.add(root, Request("pet1", "d"), unproven)
     told = refusal(root, Request("pet_1", "d"))
-    assert told.startswith("the OpenAPI document has a schema Pet1 already")
+    assert told.startswith("there is a schema Pet1 already")
 
 
 def test_a_route_that_a_feature_has_is_refused(runnable):

@@ -180,14 +180,14 @@ def test_programs_end_when_they_have_to(root):
 
 
 def test_options_for_pytest_in_the_environment_do_not_reach_the_proof(tmp_path):
-    (tmp_path / "told.py").write_text("import os; print(os.environ.get('PYTEST_ADDOPTS'))")
+    (tmp_path / "told.py").write_text("import os; print([os.environ.get('PYTEST_ADDOPTS')])")
     ask = (
         "from pathlib import Path; from petsage.builder import programs;"
         "print(programs.run({'told': ('told',)}, Path())['told'].output)"
     )
     environment = {**environment_of({}), "PYTEST_ADDOPTS": "-v", "PYTHONPATH": str(ROOT)}
     told = subprocess.check_output([sys.executable, "-c", ask], cwd=tmp_path, env=environment)
-    assert told.split() == [b"None"]
+    assert told.split() == [b"['']"]
 
 
 def test_options_of_a_request_reach_the_code(root):
