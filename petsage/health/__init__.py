@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from petsage.health.checks import Check, CheckFailed, Result, Status
+from petsage.health.checks import SMOKE_TEST, Check, CheckFailed, Result, Status
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -41,7 +41,7 @@ def init_app(
 
     config = config or Config.load()
     board = board or own_board
-    own = Check(service.FEATURE, schemas.contract_holds, frozenset({"smoke"}))
+    own = Check(SMOKE_TEST, schemas.contract_holds, frozenset({"smoke"}))
     monitor = Monitor([own, *checks, *config.checks], [service.drain(board)])
     health = service.Health(monitor, board, config)
     app.extensions["petsage"] = health

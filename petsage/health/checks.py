@@ -11,6 +11,9 @@ PROBES = ("live", "ready", "startup", "smoke")
 OWN_NAMES = ("drain", "workers")
 """What PetSage itself tells of an instance, beside the checks."""
 
+SMOKE_TEST = "smoke_test"
+"""PetSage's own feature, and the check of it."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 """What a check may be named."""
 

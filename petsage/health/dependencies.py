@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from petsage.health import databases, driverless
-from petsage.health.checks import NAME, PROBES, Check
+from petsage.health.checks import NAME, PROBES, SMOKE_TEST, Check
 from petsage.health.schemes import Option, Run, Scheme, Target, brought, load
 from petsage.health.scrubbing import Scrubbed, secrets_of
 from petsage.hints import nearest
@@ -79,9 +79,9 @@ def declared_checks(text: str) -> tuple[Check, ...]:
     """
     entries = enumerate(text.split(), 1)
     checks = _gather(partial(_declared, number, entry) for number, entry in entries)
-    names = Counter(check.name for check in checks)
+    names = Counter([SMOKE_TEST, *(check.name for check in checks)])
     if twice := [name for name, times in names.items() if times > 1]:
-        raise ValidationError([f"check {name!r}: declared twice" for name in twice])
+        raise ValidationError([f"check {name!r}: the name is taken" for name in twice])
     return checks
 
 

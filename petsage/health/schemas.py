@@ -9,9 +9,9 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from petsage.config import Config
-from petsage.health.checks import Result
+from petsage.health.checks import SMOKE_TEST, Result
 from petsage.health.report import Report
-from petsage.health.service import FAILURE, FEATURE, SUCCESS, SmokeTest
+from petsage.health.service import FAILURE, SUCCESS, SmokeTest
 from petsage.health.status import Overview
 
 
@@ -20,7 +20,7 @@ class SmokeTestSchema(Schema):
 
     status = fields.String(required=True, validate=validate.Equal(SUCCESS.status))
     message = fields.String(required=True, validate=validate.Equal(SUCCESS.message))
-    feature = fields.String(required=True, validate=validate.Equal(FEATURE))
+    feature = fields.String(required=True, validate=validate.Equal(SMOKE_TEST))
 
 
 class SmokeTestFailureSchema(Schema):
@@ -28,7 +28,7 @@ class SmokeTestFailureSchema(Schema):
 
     status = fields.String(required=True, validate=validate.Equal(FAILURE.status))
     message = fields.String(required=True, validate=validate.Equal(FAILURE.message))
-    feature = fields.String(required=True, validate=validate.Equal(FEATURE))
+    feature = fields.String(required=True, validate=validate.Equal(SMOKE_TEST))
     failed = fields.List(
         fields.String(),
         required=True,

@@ -6,11 +6,9 @@ from http import HTTPStatus
 
 from petsage.board import Board
 from petsage.config import Config
-from petsage.health.checks import Status
+from petsage.health.checks import SMOKE_TEST, Status
 from petsage.health.monitor import Monitor
 from petsage.health.report import Evidence, Report
-
-FEATURE = "smoke_test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,8 @@ class SmokeTest:
     """The names of the failing checks; empty when all is well."""
 
 
-SUCCESS = SmokeTest("ok", "PetSage Smoke Test: Success!", FEATURE)
-FAILURE = SmokeTest("error", "PetSage Smoke Test: Failed!", FEATURE)
+SUCCESS = SmokeTest("ok", "PetSage Smoke Test: Success!", SMOKE_TEST)
+FAILURE = SmokeTest("error", "PetSage Smoke Test: Failed!", SMOKE_TEST)
 
 
 def http_status(status: Status) -> HTTPStatus:

@@ -129,7 +129,7 @@ def test_a_file_that_holds_no_certificate_is_no_ca(tmp_path: Path) -> None:
             f"check 'it': unknown scheme; known are {', '.join(SCHEMES)}",
         ),
         ("it=tcp://h:1#critical=no&critical=no", "check 'it': critical is given twice"),
-        ("a=dns://h a=dns://h", "check 'a': declared twice"),
+        ("a=dns://h a=dns://h", "check 'a': the name is taken"),
         ("drain=dns://h", "check 'drain': the name is PetSage's own"),
         (
             "it=dns://h#probes=live",
