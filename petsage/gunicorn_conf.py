@@ -22,20 +22,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gunicorn import glogging
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from petsage import logs
 from petsage.board import board
 from petsage.config import Config, ConfigError
 from petsage.errors import error_body
+from petsage.health.checks import whereabouts
 from petsage.health.schemas import json_line
 
 PROBE_THREADS = 16
 
 # A thread that reads half a request waits no longer than this for the rest. Behind a proxy that
 # buffers requests the main listener never sees one; a kubelet's timeout is 1 s.
-RECEIVE_SECONDS = 5
+RECEIVE_SECONDS = 10
 PROBE_RECEIVE_SECONDS = 1
+
+# How long a thread waits for a client to close its side of a connection that ends.
+LINGER_SECONDS = 1
 
 EX_CONFIG = 78  # sysexits.h
 
@@ -71,6 +75,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker, with a stop that loses nothing, and JSON errors."""
 
+    sockets: list[Any]
     probe = False
     """Whether this is the probe worker."""
 
@@ -91,6 +96,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(False)
         for listener in self.sockets:
             listener.close()
+        self.sockets = []  # gunicorn comes here twice if the stop came while it booted
+        # Who has sent nothing yet gets no longer than a kept-alive connection does.
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
     def _accept_waiting(self, listener: Any) -> None:
         poll = select.poll()
@@ -120,11 +129,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _let_go(connection: socket.socket) -> None:
-    """Waits for the client to have read the answer and closed (RFC 9112, 9.6), but not for long:
-    a receive has its time-out."""
+    """Waits for the client to have read the answer and closed (RFC 9112, 9.6), but not for long."""
+    deadline = time.monotonic() + LINGER_SECONDS
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
-        for _ in range(16):
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
             if not connection.recv(4096):
                 break
     with suppress(OSError):
@@ -214,8 +224,9 @@ def when_ready(server: Any) -> None:
 
 
 def _is_no_stalled_client(record: logging.LogRecord) -> bool:
-    """A receive that timed out is the client's failure: it deserves no trace in our log."""
-    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
+    """A receive of gunicorn's that timed out is the client's failure: it deserves no trace."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, BlockingIOError) and "(gunicorn.http." in whereabouts(error))
 
 
 class Drain:
@@ -227,7 +238,7 @@ class Drain:
     def __init__(self, server: Any, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
-        self._stop: Callable[[], None] = server.handle_term
+        self._stop: Callable[[], NoReturn] = server.handle_term
         self._quit: Callable[[], None] = server.handle_int
         self._fewer_workers: Callable[[], None] = server.handle_ttou
 
@@ -240,17 +251,19 @@ class Drain:
         server.handle_ttou = self.fewer_workers
 
     def begin(self) -> None:
-        """SIGTERM: the second one ends the drain. Beside a USR2 child there is nothing to drain:
-        it has the same listeners."""
-        if board.draining or not self._seconds or self._server.reexec_pid:
+        """SIGTERM: the second one ends the drain. Between a USR2 child and its parent there is
+        nothing to drain: the one that stays has the same listeners."""
+        server = self._server
+        if board.draining or not self._seconds or server.reexec_pid or server.master_pid:
             self._stop()
         board.draining = True
-        self._server.log.info("Draining for %g s", self._seconds)
-        signal.signal(signal.SIGALRM, self._server.signal)
+        server.log.info("Draining for %g s", self._seconds)
+        signal.signal(signal.SIGALRM, server.signal)
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
 
     def quit(self) -> None:
-        """SIGINT and SIGQUIT: within a second, a worker that cannot hear is killed."""
+        """SIGINT and SIGQUIT: a worker that cannot hear is killed after a second, or after the two
+        that gunicorn gives it in the midst of a stop."""
         self._server.cfg.set("graceful_timeout", 1)
         self._quit()
 

@@ -13,7 +13,7 @@ READY_SECONDS = 5
 """How long an ask may stay without any finished request before readiness fails."""
 
 _ASK_AGAIN_SECONDS = 1
-_ASK_TIMEOUT_SECONDS = 2  # well below READY_SECONDS: the next ask may find a thread that is free
+_ASK_TIMEOUT_SECONDS = 4  # below READY_SECONDS, in which another connection may be answered
 # One listens at the unspecified address, but asks at the loopback one.
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -28,14 +28,13 @@ class Workers:
     def __init__(
         self, ask: Callable[[], None], board: Board, clock: Clock, stuck_seconds: float
     ) -> None:
-        """`ask` returns when the main listener has answered it, and raises `OSError` if that cannot
-        be; of those, `TimeoutError` means that it still waits. `stuck_seconds` 0 is never stuck."""
+        """`ask` returns when the main listener has answered it, and raises `OSError` if it has not:
+        it is asked again until it has, or nobody listens. `stuck_seconds` 0 is never stuck."""
         self._ask = ask
         self._board = board
         self._clock = clock
         self._stuck_seconds = stuck_seconds
         self._lock = threading.Lock()
-        self._asking = False
         self._asked_at = float("-inf")
         self._waiting_since: float | None = None
 
@@ -66,36 +65,39 @@ class Workers:
         """Begins an ask, unless one is under way or the last one began within a second."""
         now = self._clock.now()
         with self._lock:
-            if self._asking or now - self._asked_at < _ASK_AGAIN_SECONDS:
+            if self._waiting_since is not None or now - self._asked_at < _ASK_AGAIN_SECONDS:
                 return
-            self._asking, self._asked_at = True, now
-            # What an ask that timed out has waited is void once a worker finished anything since.
-            if self._waiting_since is None or self._board.finished_at >= self._waiting_since:
-                self._waiting_since = now
+            self._waiting_since = self._asked_at = now
         thread = threading.Thread(target=self._wait_for_answer, name="ask workers", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the system has no thread left: nothing was asked
-            with self._lock:
-                self._asking, self._waiting_since = False, None
+            self._waiting_since = None
 
     def _wait_for_answer(self) -> None:
+        """Asks until there is an answer: another connection may find a thread that is free."""
+        while self._still_waits():
+            pass
+        self._waiting_since = None
+
+    def _still_waits(self) -> bool:
         try:
             self._ask()
-        except (TimeoutError, BlockingIOError):  # the latter: a unix socket's queue is full
-            waiting_since = self._waiting_since
-        except OSError:  # refused or reset: it does not wait any longer
-            waiting_since = None
-        else:
-            waiting_since = None
-        with self._lock:
-            self._asking, self._waiting_since = False, waiting_since
+        except TimeoutError:
+            return True
+        # A worker died with the ask, or a unix socket's queue is full.
+        except (ConnectionResetError, BrokenPipeError, BlockingIOError):
+            self._clock.wait(threading.Event(), _ASK_AGAIN_SECONDS)
+            return True
+        except OSError:  # nobody listens
+            return False
+        return False
 
 
 def ask(address: Address) -> None:
     """Gets any HTTP answer from a main listener; the request asks to be the connection's last.
 
-    Raises `TimeoutError` after 2 s without a byte, or another `OSError` if there is no answer.
+    Raises `TimeoutError` after 4 s without a byte, or another `OSError` if there is no answer.
     """
     with _connected(address) as connection:
         connection.sendall(

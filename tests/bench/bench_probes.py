@@ -18,8 +18,8 @@ from tests.e2e.test_workers import APPLICATION, block
 from tests.support import get, served
 
 
-@pytest.mark.parametrize("how", ["/sleep", "/spin", "stop"])
-def test_three_hundred_live_probes_in_a_row(tmp_path, capsys, how):
+@pytest.mark.parametrize(("how", "limit"), [("/sleep", 0.05), ("/spin", 0.1), ("stop", 0.05)])
+def test_three_hundred_live_probes_in_a_row(tmp_path, capsys, how, limit):
     (tmp_path / "odd.py").write_text(APPLICATION)
     with (
         served(tmp_path, "odd:app", cwd=tmp_path, workers=2, threads=2) as service,
@@ -35,7 +35,7 @@ def test_three_hundred_live_probes_in_a_row(tmp_path, capsys, how):
             f"\n{how}: median {taken[150] * 1000:.1f} ms, 99 % within {taken[297] * 1000:.1f} ms,"
             f" longest {taken[-1] * 1000:.1f} ms"
         )
-    assert taken[-1] < 1
+    assert taken[-1] < limit
 
 
 def ask(url):

@@ -1,5 +1,6 @@
 """Promises of a stop: what was accepted is finished, new work goes elsewhere first."""
 
+import errno
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.support import get, served, wait_until
+from tests.support import get, holders, served, wait_until
 
 # One request waits until a file is there, so that a test says how long "slow" is.
 APPLICATION = """\
@@ -114,6 +115,50 @@ def test_what_is_in_flight_and_what_waits_in_the_queue_is_finished(serve, tmp_pa
             gate.touch()
             assert [answer.result(20)[-3:] for answer in answers] == [b"ok\n"] * 20
         assert service.process.wait(10) == 0
+
+
+def test_what_a_worker_has_not_yet_accepted_is_served_before_it_goes(serve, tmp_path):
+    with serve(drain_seconds=0, threads=2) as service:
+        (worker,) = holders(service, service.main)
+        os.kill(worker, signal.SIGSTOP)  # so that all of it waits in the kernel's queue
+        (tmp_path / "gate").touch()
+        with ThreadPoolExecutor(10) as clients:
+            answers = [
+                clients.submit(ask, service, tmp_path, "tcp", tmp_path / "gate") for _ in range(10)
+            ]
+            wait_until(lambda: connections(service, tmp_path, "tcp") >= 10)
+            service.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: "Handling signal: term" in service.log.read_text())
+            os.kill(worker, signal.SIGCONT)
+            assert [answer.result(20)[-3:] for answer in answers] == [b"ok\n"] * 10
+
+
+def test_what_comes_after_that_is_refused_and_can_go_elsewhere(serve, tmp_path):
+    with serve(drain_seconds=0) as service, ThreadPoolExecutor(1) as clients:
+        slow = clients.submit(ask, service, tmp_path, "tcp", tmp_path / "gate")
+        wait_until(lambda: connections(service, tmp_path, "tcp") >= 1)
+        service.process.send_signal(signal.SIGTERM)
+        host, _, port = service.main.removeprefix("http://").partition(":")
+
+        def is_refused():
+            with socket.socket() as client:
+                return client.connect_ex((host, int(port))) == errno.ECONNREFUSED
+
+        wait_until(is_refused)
+        assert not slow.done()
+        (tmp_path / "gate").touch()
+        assert slow.result(10)[-3:] == b"ok\n"
+
+
+def test_a_client_that_says_nothing_does_not_hold_up_the_stop(serve):
+    with serve(drain_seconds=0, graceful_seconds=60) as service:
+        host, _, port = service.main.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))):
+            began = time.monotonic()
+            # gunicorn gives it up to its main loop after 5 s.
+            wait_until(lambda: time.monotonic() - began > 5.5)
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(10) == 0
 
 
 def ask(service, tmp_path, transport, gate):

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.support import environment_of, free_port, get, served, tool, wait_until
 
@@ -124,6 +125,18 @@ def test_clients_that_stall_in_mid_request_are_cut_off(service, side, threads):
             assert get(f"{url}/livez", timeout=3 if side == "management" else 15).status == 200
         assert [client.recv(1) for client in stalled] == [b""] * threads
     assert "Traceback" not in service.log.read_text()
+
+
+def test_an_applications_own_blocking_error_is_in_the_log(tmp_path):
+    (tmp_path / "locked.py").write_text(
+        "def app(environ, start_response):\n    raise BlockingIOError(11, 'a lock is held')\n"
+    )
+    with served(tmp_path, "locked:app", cwd=tmp_path, workers=1, ready=lambda: True) as running:
+        wait_until(lambda: running.workers())
+        wait_until(lambda: "Booting worker" in running.log.read_text())
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            get(f"{running.main}/")
+        wait_until(lambda: "a lock is held" in running.log.read_text())
 
 
 @pytest.mark.parametrize(

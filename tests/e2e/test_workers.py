@@ -130,6 +130,35 @@ def test_after_usr2_each_arbiter_has_its_probe_worker_and_the_old_one_goes_witho
             wait_until(lambda: _gone(new))
 
 
+def test_a_usr2_child_that_is_sent_away_takes_no_readiness_from_its_parent(folder):
+    settings = {"workers": 2, "drain_seconds": 600}
+    with served(folder, "odd:app", cwd=folder, **settings) as service:
+        service.process.send_signal(signal.SIGUSR2)
+        (new,) = wait_until(lambda: _arbiters(service))
+        wait_until(lambda: len(_children(new)) == 3)
+        os.kill(new, signal.SIGTERM)
+        statuses = set()
+        while not _gone(new):
+            statuses.add(get(f"{service.management}/readyz").status)
+        assert statuses <= {200}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_that_is_stopped_while_it_boots_goes_without_a_trace(folder, number):
+    (folder / "slow.py").write_text("import time\ntime.sleep(1)\nfrom odd import app\n")
+    with served(folder, "slow:app", cwd=folder, workers=1, drain_seconds=0) as service:
+        before = set(service.workers())
+        service.process.send_signal(signal.SIGTTIN)
+        (booting,) = wait_until(lambda: set(service.workers()) - before)
+        os.kill(booting, signal.SIGTERM)
+        wait_until(lambda: booting not in service.workers())
+        service.process.send_signal(number)
+        wait_until(lambda: not before & set(service.workers()) or service.process.poll() == 0, 15)
+        log = service.log.read_text()
+    assert "Traceback" not in log
+    assert "exited with code" not in log
+
+
 def _children(pid):
     return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

@@ -12,19 +12,19 @@ from tests.support import free_port, wait_until
 
 
 class MainListener:
-    """What is asked: it answers, refuses, or lets the ask wait."""
+    """What is asked: first it raises its errors, then it answers, or lets the ask wait."""
 
     def __init__(self):
         self.asks = 0
-        self.error = None
+        self.errors = []
         self.go = threading.Event()
         self.go.set()
 
     def __call__(self):
         self.asks += 1
+        if self.errors:
+            raise self.errors.pop(0)
         assert self.go.wait(30)
-        if self.error:
-            raise self.error
 
 
 @pytest.fixture
@@ -88,49 +88,39 @@ def test_busy_is_not_stuck(verdict, listener, clock, board):
     assert listener.asks == 1
 
 
-def test_an_ask_that_timed_out_is_asked_again_and_still_counts_as_waiting(verdict, listener, clock):
-    listener.error = TimeoutError()
+@pytest.mark.parametrize(
+    "error",
+    [TimeoutError(), ConnectionResetError(), BrokenPipeError(), BlockingIOError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_ask_without_an_answer_is_asked_again_and_counts_as_waiting(
+    verdict, listener, clock, error
+):
+    clock.patience_seconds = 0
+    listener.errors = [error, error]
+    listener.go.clear()
     assert verdict("live") == ""
-    settled(verdict, listener, 1)
-    clock.time += 60
+    wait_until(lambda: listener.asks == 3)
+    clock.time += 120
+    assert verdict("live").startswith("no worker has finished a request for 12")
+    listener.go.set()
+    wait_until(lambda: verdict("live") == "")
+
+
+def test_what_an_ask_has_waited_does_not_outlive_it(verdict, listener, clock):
+    listener.errors = [TimeoutError()]  # a worker kept it, and was killed: the next one answers
     assert verdict("live") == ""
     settled(verdict, listener, 2)
-    clock.time += 60
-    assert verdict("live") == "no worker has finished a request for 120 s"
-
-
-def test_one_thread_that_keeps_an_ask_does_not_make_an_idle_instance_stuck(
-    verdict, listener, clock, board
-):
-    listener.error = TimeoutError()
-    assert verdict("live") == ""
-    settled(verdict, listener, 1)
-    listener.error = None
-    clock.time += 10
-    assert verdict("live") == ""
-    settled(verdict, listener, 2)
-    clock.time += 3600
-    assert verdict("live") == ""
-
-
-def test_what_an_ask_waited_is_void_once_a_worker_finished_anything(
-    verdict, listener, clock, board
-):
-    listener.error = TimeoutError()
-    assert verdict("live") == verdict("ready") == ""
-    settled(verdict, listener, 1)
-    clock.time += 10
-    board.finished_at = clock.time  # the slow request is over, and nobody asks for an hour
     clock.time += 3600
     assert verdict("live") == verdict("ready") == ""
 
 
-def test_a_full_queue_of_a_unix_socket_counts_as_waiting(verdict, listener, clock):
-    listener.error = BlockingIOError()
-    assert verdict("ready") == ""
+def test_where_nobody_listens_nothing_waits(verdict, listener, clock):
+    listener.errors = [ConnectionRefusedError()]
+    assert verdict("live") == ""
     settled(verdict, listener, 1)
-    clock.time += 5
-    assert verdict("ready") == "no worker has finished a request for 5 s"
+    clock.time += 3600
+    assert verdict("live") == ""
 
 
 def test_a_system_without_threads_is_not_taken_for_stuck_workers(board, clock):
@@ -143,15 +133,6 @@ def test_a_system_without_threads_is_not_taken_for_stuck_workers(board, clock):
         return verdicts["live"]()
 
     assert in_a_child(told) == ""
-
-
-@pytest.mark.parametrize("error", [ConnectionRefusedError(), ConnectionResetError()])
-def test_an_ask_that_is_refused_does_not_wait(verdict, listener, clock, error):
-    listener.error = error
-    assert verdict("live") == ""
-    settled(verdict, listener, 1)
-    clock.time += 3600
-    assert verdict("live") == ""
 
 
 def test_it_recovers_by_itself(verdict, listener, clock):
