@@ -118,7 +118,7 @@ class Answer:
     """The one of the addresses that was asked; empty for a unix socket."""
     status: int
     headers: Mapping[str, str]
-    """The names are in lower case."""
+    """The names are in lower case; what stands in several lines is joined (RFC 9110, 5.3)."""
     body: bytes
     """Its first `MAX_BODY_BYTES`, and a byte more if there is more. Only read where the contract
     has one: a 200 or a 503."""
@@ -139,7 +139,7 @@ class Client:
         A unix target needs no addresses. Redirects are not followed. Raises `NoAnswer`.
         """
         began = time.monotonic()
-        deadline = _Deadline(began + seconds)
+        deadline = began + seconds
         sock, address = _connected(target, addresses, deadline)
         try:
             # To secure a socket leaves nothing to close in the one that was.
@@ -148,22 +148,23 @@ class Client:
         except NoAnswer as error:
             error.address = address
             raise
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        said = response.headers
+        headers = {name.lower(): ", ".join(said.get_all(name, ())) for name in said}
         return Answer(address, response.status, headers, body, time.monotonic() - began)
 
-    def _secured(self, sock: socket.socket, target: Target, deadline: "_Deadline") -> socket.socket:
+    def _secured(self, sock: socket.socket, target: Target, deadline: float) -> socket.socket:
         if not target.secure:
             return sock
         context = self.tls or ssl.create_default_context()
         with _step("in the TLS handshake"):
-            sock.settimeout(deadline.left())
-            return context.wrap_socket(sock, server_hostname=target.host)
+            sock.settimeout(_left(deadline))
+            return context.wrap_socket(sock, server_hostname=target.host.rstrip("."))
 
     def _exchange(self, target: Target, wire: "_Wire") -> tuple[HTTPResponse, bytes]:
-        connection = HTTPConnection(target.host)
+        connection = HTTPConnection(target.host, target.port)
         connection.sock = cast(socket.socket, wire)
         with _step("waiting for an answer"):
-            connection.putrequest("GET", target.path, skip_host=True)
+            connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
@@ -172,7 +173,12 @@ class Client:
             return response, _body(response)
 
     def _headers_for(self, target: Target) -> list[tuple[str, str]]:
-        usual = {"Host": target.authority, "User-Agent": "PetSage", "Connection": "close"}
+        usual = {
+            "Host": target.authority,
+            "User-Agent": "PetSage",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+        }
         given = {name.lower() for name, _ in self.headers}
         return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
 
@@ -194,23 +200,17 @@ def _step(name: str) -> Iterator[None]:
         raise NoAnswer(name) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Deadline:
-    """When all is over, in monotonic seconds."""
-
-    at: float
-
-    def left(self) -> float:
-        """How many seconds are left. Raises `TimeoutError` if none are."""
-        if (seconds := self.at - time.monotonic()) > 0:
-            return seconds
-        raise TimeoutError("timed out")
+def _left(deadline: float) -> float:
+    """How many seconds are left until then, by the monotonic clock. Raises `TimeoutError`."""
+    if (seconds := deadline - time.monotonic()) > 0:
+        return seconds
+    raise TimeoutError("timed out")
 
 
 class _Received(io.RawIOBase):
     """What a socket receives until the deadline."""
 
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
 
@@ -218,19 +218,19 @@ class _Received(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        self._sock.settimeout(self._deadline.left())
+        self._sock.settimeout(_left(self._deadline))
         return self._sock.recv_into(buffer)
 
 
 class _Wire:
     """A connected socket as http.client needs it, which ends at the deadline."""
 
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(self._deadline.left())
+        self._sock.settimeout(_left(self._deadline))
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -241,7 +241,7 @@ class _Wire:
 
 
 def _connected(
-    target: Target, addresses: tuple[str, ...], deadline: _Deadline
+    target: Target, addresses: tuple[str, ...], deadline: float
 ) -> tuple[socket.socket, str]:
     if target.unix_path:
         with _step("connecting"):
@@ -250,17 +250,17 @@ def _connected(
     for tried, address in enumerate(addresses):
         try:
             # One that swallows every packet must not use up the time of those behind it.
-            share = deadline.left() / (len(addresses) - tried)
+            share = _left(deadline) / (len(addresses) - tried)
             return socket.create_connection((address, target.port), share), address
         except OSError as error:
             last = error
     raise NoAnswer("connecting", address) from last
 
 
-def _connected_unix(path: str, deadline: _Deadline) -> socket.socket:
+def _connected_unix(path: str, deadline: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
-        sock.settimeout(deadline.left())
+        sock.settimeout(_left(deadline))
         sock.connect(path)
     except OSError:
         sock.close()

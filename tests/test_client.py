@@ -52,6 +52,26 @@ def test_an_answer_has_what_the_server_said() -> None:
     assert served.requests[0].startswith(f"GET {PATH} HTTP/1.1\r\n".encode())
 
 
+def test_the_usual_headers_want_one_plain_answer() -> None:
+    with server(says(answer())) as served:
+        get(served.url)
+    (request,) = served.requests
+    assert b"Accept-Encoding: identity\r\n" in request
+    assert b"Connection: close\r\n" in request
+
+
+def test_a_header_in_several_lines_is_joined() -> None:
+    twice = answer(release="1").replace(b"\r\n\r\n", b"\r\nPetSage-Release: 2\r\n\r\n", 1)
+    with server(says(twice)) as served:
+        assert get(served.url).headers["petsage-release"] == "1, 2"
+
+
+def test_an_ipv6_address_is_no_host_and_port() -> None:
+    with server(says(answer())) as served:
+        assert get(f"http://[fd00::abcd]:{served.port}").status == 200
+    assert f"Host: [fd00::abcd]:{served.port}\r\n".encode() in served.requests[0]
+
+
 def test_a_pinned_address_keeps_the_host() -> None:
     with server(says(answer()), "127.0.0.7") as served:
         get(f"http://pets.example:{served.port}/a?b=c", "127.0.0.7")
@@ -60,12 +80,20 @@ def test_a_pinned_address_keeps_the_host() -> None:
 
 
 def test_a_header_of_ones_own_replaces_the_usual_one() -> None:
-    client = Client((("host", "other.example"), ("Authorization", "Bearer sesame")))
+    client = Client(
+        (
+            ("host", "other.example"),
+            ("Authorization", "Bearer sesame"),
+            ("accept-encoding", "br"),
+        )
+    )
     with server(says(answer())) as served:
         get(served.url, client=client)
     (request,) = served.requests
     assert request.lower().count(b"host:") == 1
     assert b"host: other.example\r\n" in request
+    assert request.lower().count(b"accept-encoding:") == 1
+    assert b"accept-encoding: br\r\n" in request
     assert b"Authorization: Bearer sesame\r\n" in request
     assert "sesame" not in repr(client)
 
@@ -212,13 +240,14 @@ def trusting(authority: Authority) -> Client:
     return Client(tls=ssl.create_default_context(cafile=authority.ca))
 
 
-def test_a_pinned_address_keeps_the_server_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["pets.example", "pets.example."])
+def test_a_pinned_address_keeps_the_server_name(tmp_path: Path, host: str) -> None:
     authority = Authority(tmp_path)
     context = context_of(authority, "pets.example")
     names: list[str] = []
     context.sni_callback = lambda _sock, name, _context: names.append(name)
     with server(says(answer()), "127.0.0.8", tls=context) as served:
-        url = f"https://pets.example:{served.port}"
+        url = f"https://{host}:{served.port}"
         assert get(url, "127.0.0.8", client=trusting(authority)).status == 200
     assert names == ["pets.example"]
 
