@@ -3,15 +3,17 @@
 import itertools
 import math
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from petsage.client import Answer, NoAnswer, Target
-from petsage.rollout_crew import Clock, Crew, Interrupted, SystemClock
+from petsage.rollout_crew import Clock, Course, Crew, Interrupted, Job, SystemClock
 from petsage.rollout_verdict import (
     EVERY,
+    NONE_YET,
     Breach,
     Kind,
     Row,
@@ -21,7 +23,11 @@ from petsage.rollout_verdict import (
     judge_failure,
     judge_instances,
     judge_releases,
+    some,
+    standing,
 )
+
+Found = TypeVar("Found")
 
 BETWEEN_SECONDS = 1
 """The pause after a pass without a breach. Every pause is cut by up to a half, by lot."""
@@ -64,7 +70,10 @@ class Watcher:
     """Is told what happens, in the thread that runs it all. This one does not care."""
 
     def row(self, row: Row) -> None:
-        """Something was found at one address."""
+        """Something was found at one address, or is `cut` for now: it has been asked."""
+
+    def idle(self) -> None:
+        """Nothing has come for a while."""
 
     def passed(self, number: int, rows: Iterable[Row]) -> None:
         """A pass is over: this is all that is known now."""
@@ -74,9 +83,10 @@ class Watcher:
 class Outcome:
     """What was proven, or not."""
 
-    plan: Plan
     rows: tuple[Row, ...]
     """The latest of each address of each target."""
+    answers: tuple[Row, ...]
+    """All that the latest pass found: of an address, all that came from behind it."""
     breach: Breach | None
     """What is not as it should be with the whole, be the rows as they may."""
     passes: int
@@ -112,12 +122,16 @@ class Rollout:
         self._watcher = watcher or Watcher()
         self._clock = clock or SystemClock()
         self._draw = draw or random.SystemRandom().random
-        self._crew = Crew(self._clock)
+        self._crew = Crew(self._clock, self._arrived, self._watcher.idle)
         self._until = math.inf
-        self._rows: dict[tuple[str, str], Row] = {}
+        self._waiting: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._fresh: dict[str, list[Row]] = defaultdict(list)
+        self._answers: dict[str, list[Row]] = {}
+        self._rows: tuple[Row, ...] = ()
+        self._late: list[str] = []
         self._addresses: dict[Target, tuple[str, ...]] = {}
         self._notes: list[str] = []
-        self._passes = self._requests = self._good = self._bad = 0
+        self._passes = self._requests = self._good = self._best = self._bad = 0
 
     def interrupt(self) -> None:
         """Makes `run` return soon. A signal handler may call it at any time."""
@@ -129,15 +143,23 @@ class Rollout:
         if self._plan.wait_seconds:
             self._until = began + self._plan.wait_seconds
         try:
-            with self._crew:
-                while self._pass_and_pause():
-                    pass
+            while self._pass_and_pause():
+                pass
             breach = self._shortfall()
         except Interrupted:
-            breach = Breach(Kind.INTERRUPTED, "run", "an end", "an interruption", heals=True)
+            now = self._clock.now()
+            for (url, address), asked in self._waiting.items():
+                self._fresh[url] += [
+                    Row(url, address, NONE_YET, seconds=now - at, cut=True) for at in asked
+                ]
+            self._settle()
+            seen = f"an interruption{self._still_waiting()}"
+            breach = Breach(Kind.INTERRUPTED, "run", "an end", seen, heals=True)
+        finally:
+            self._crew.close()
         return Outcome(
-            self._plan,
-            tuple(self._rows.values()),
+            self._rows,
+            tuple(itertools.chain(*self._answers.values())),
             breach,
             self._passes,
             self._requests,
@@ -147,25 +169,34 @@ class Rollout:
 
     def _pass_and_pause(self) -> bool:
         """Says whether there is to be another pass."""
-        breaches = [row.breach for row in self._pass() if row.breach]
+        self._passes += 1
+        self._crew.run(self._course(target) for target in self._plan.targets)
+        breaches = self._settle()
         self._good, self._bad = (0, self._bad + 1) if breaches else (self._good + 1, 0)
-        self._watcher.passed(self._passes, self._rows.values())
+        self._best = max(self._best, self._good)
+        self._watcher.passed(self._passes, self._rows)
         if self._good >= self._plan.consecutive or not all(breach.heals for breach in breaches):
             return False
         if breaches and not self._plan.wait_seconds:
             return False
         return self._pause()
 
-    def _pass(self) -> list[Row]:
-        self._passes += 1
-        known = {row.target for row in self._rows.values()}
-        found = self._crew.run(self._course(target) for target in self._plan.targets)
-        rows = [row for some in found for row in some]
-        # A target that there was no time for keeps what was known of it.
-        cut = known & {row.target for row in rows if row.cut}
-        kept = {key: row for key, row in self._rows.items() if row.target in cut}
-        self._rows = {_key(row): row for row in rows if row.target not in cut} | kept
-        return rows
+    def _settle(self) -> list[Breach]:
+        """Takes in what a pass has found, though it may be cut. Returns all that was wrong."""
+        found = self._fresh
+        urls = [target.url for target in self._plan.targets]
+        self._answers = {url: standing(found[url], self._answers.get(url, [])) for url in urls}
+        self._rows = tuple(itertools.chain(*map(self._told, urls)))
+        told = {_key(row) for row in self._rows if row.cut}
+        now = self._clock.now()
+        self._late = [
+            f"{Row(*key)} for {now - asked[0]:.1f} s"
+            for key, asked in self._waiting.items()
+            if asked and key not in told
+        ]
+        self._fresh, self._waiting = defaultdict(list), defaultdict(list)
+        rows = itertools.chain(*found.values(), self._rows)
+        return [row.breach for row in rows if row.breach]
 
     def _pause(self) -> bool:
         """Says whether there is time for another pass behind it."""
@@ -180,29 +211,46 @@ class Rollout:
 
     def _shortfall(self) -> Breach | None:
         plan = self._plan
-        if self._good >= plan.consecutive or any(row.breach for row in self._rows.values()):
+        told = any(row.breach for row in self._rows) and not self._late
+        if self._good >= plan.consecutive or told:
             return None
         wanted = f"{plan.consecutive} in a row within {plan.wait_seconds:g} s"
-        return Breach(Kind.INCONCLUSIVE, "passes", wanted, str(self._good), heals=True)
+        seen = f"{self._best}{self._still_waiting()}"
+        return Breach(Kind.INCONCLUSIVE, "passes", wanted, seen, heals=True)
 
-    def _course(self, target: Target) -> Generator[list[Callable[[], Any]], list[Any], list[Row]]:
+    def _still_waiting(self) -> str:
+        return f"; still waiting for {some(self._late)}" if self._late else ""
+
+    def _course(self, target: Target) -> Course:
         """A target's way through a pass."""
+        self._expect(target.url, "")
         (found,) = yield [partial(self._resolved, target)]
         if isinstance(found, Row):
-            return [self._seen(found)]
+            return
+        del self._waiting[target.url, ""]
         self._compare(target, found)
         turns = itertools.cycle(self._turns(found))
         number = max(1, len(found)) if self._plan.every_address else 1
-        rows: list[Row] = []
         while number:
-            answered = yield [partial(self._asked, target, next(turns)) for _ in range(number)]
-            rows += map(self._seen, answered)
-            self._requests += number
-            number = self._more(rows)
-        breach = self._together(rows)
-        latest = {_key(row): row for row in rows}
-        latest |= {_key(row): row for row in rows if row.breach}
-        return [*latest.values(), *([Row(target.url, EVERY, breach)] if breach else [])]
+            yield [self._ask(target, next(turns)) for _ in range(number)]
+            number = self._more(self._fresh[target.url])
+
+    def _ask(self, target: Target, addresses: tuple[str, ...]) -> Job:
+        self._requests += 1
+        address = addresses[0] if self._plan.every_address and addresses else ""
+        self._expect(target.url, address)
+        return partial(self._asked, target, addresses, address)
+
+    def _expect(self, url: str, address: str) -> None:
+        self._waiting[url, address].append(self._clock.now())
+        self._watcher.row(Row(url, address, NONE_YET, cut=True))
+
+    def _arrived(self, found: object) -> None:
+        if isinstance(found, Row):
+            self._fresh[found.target].append(found)
+            if not found.cut:
+                self._waiting[_key(found)].pop()
+                self._watcher.row(found)
 
     def _turns(self, found: tuple[str, ...]) -> list[tuple[str, ...]]:
         """The addresses that each request may use: one of them, or all, another one first."""
@@ -217,52 +265,62 @@ class Rollout:
         missing = self._plan.instances - len(instances(rows))
         return max(0, min(missing, self._plan.requests - len(rows)))
 
-    def _together(self, rows: list[Row]) -> Breach | None:
-        if breach := judge_releases(rows, self._plan.release):
-            return breach
-        if any(row.breach for row in rows):
-            return None
-        return judge_instances(rows, self._plan.instances)
-
-    def _seen(self, row: Row) -> Row:
-        if not row.cut:
-            self._rows[_key(row)] = row
-            self._watcher.row(row)
-        return row
+    def _told(self, url: str) -> list[Row]:
+        """The latest row of each address, or the one with a breach, and one of all together."""
+        rows = self._answers[url]
+        latest = {row.address: row for row in rows}
+        latest |= {row.address: row for row in rows if row.breach}
+        breach = judge_releases(rows, self._plan.release)
+        if not any(row.breach for row in rows):
+            breach = breach or judge_instances(rows, self._plan.instances)
+        return [*latest.values(), *([Row(url, EVERY, breach)] if breach else [])]
 
     def _compare(self, target: Target, found: tuple[str, ...]) -> None:
         """Notes which addresses are new and which are gone since the pass before."""
-        known = self._addresses.get(target, found) if self._plan.every_address else found
-        changed = [f"{one} appeared" for one in found if one not in known]
-        changed += [f"{one} vanished" for one in known if one not in found]
+        if not self._plan.every_address:
+            return
+        known = self._addresses.get(target, found)
+        now, before = set(found), set(known)
+        changed = [f"{one} appeared" for one in found if one not in before]
+        changed += [f"{one} vanished" for one in known if one not in now]
         self._notes += [f"pass {self._passes}: {target.url}: {change}" for change in changed]
         self._addresses[target] = found
 
     # The jobs, which run in threads: they touch nothing but the plan and the clock.
 
     def _resolved(self, target: Target) -> tuple[str, ...] | Row:
-        found = self._in_time(partial(self._resolve, target))
-        return replace(found, target=target.url) if isinstance(found, Row) else found
+        return self._in_time(target, "", partial(self._resolve, target))
 
-    def _asked(self, target: Target, addresses: tuple[str, ...]) -> Row:
-        found = self._in_time(partial(self._get, target, addresses))
-        if not isinstance(found, Row):
-            found = judge(found, self._plan.release, self._plan.max_latency_seconds)
-        address = addresses[0] if self._plan.every_address and addresses else ""
-        return replace(found, target=target.url, address=address)
+    def _asked(self, target: Target, addresses: tuple[str, ...], address: str) -> Row:
+        def work(seconds: float) -> Row:
+            answer = self._get(target, addresses, seconds)
+            row = judge(answer, self._plan.release, self._plan.max_latency_seconds)
+            return _placed(row, target, address, answer.address)
 
-    def _in_time(self, work: Callable[[float], Any]) -> Any:
+        return self._in_time(target, address, work)
+
+    def _in_time(self, target: Target, address: str, work: Callable[[float], Found]) -> Found | Row:
         """What `work` returns, or the row that says why it does not."""
         plan = self._plan
         seconds = min(plan.timeout_seconds, self._until - self._clock.now())
-        if seconds <= 0:
-            return replace(judge_failure(NoAnswer("before its turn"), plan.wait_seconds), cut=True)
-        try:
-            return work(seconds)
-        except NoAnswer as error:
-            if seconds == plan.timeout_seconds or not isinstance(error.__cause__, TimeoutError):
-                return judge_failure(error, seconds)
-            return replace(judge_failure(error, plan.wait_seconds), cut=True)
+        error = NoAnswer("before its turn")
+        if seconds > 0:
+            try:
+                return work(seconds)
+            except NoAnswer as raised:
+                error = raised
+        late = isinstance(error.__cause__, TimeoutError | None)
+        cut = late and seconds < plan.timeout_seconds
+        row = judge_failure(error, plan.wait_seconds if cut else seconds)
+        return replace(_placed(row, target, address, error.address), cut=cut)
+
+
+def _placed(row: Row, target: Target, address: str, peer: str) -> Row:
+    """The row of a target's address; a breach tells the peer, where the rest does not."""
+    breach = row.breach
+    if breach and peer not in ("", address, target.host):
+        breach = replace(breach, seen=f"{breach.seen} at {peer}")
+    return replace(row, target=target.url, address=address, breach=breach)
 
 
 def _key(row: Row) -> tuple[str, str]:

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 THREADS = 64
 """How many jobs run at once: while fewer than that hang, the others go on."""
 
+_IDLE_SECONDS = 0.2
+
 Job = Callable[[], Any]
-Course = Generator[list[Job], list[Any], Any]
-"""Yields jobs, is sent what they returned, in their order, and returns what came of it all."""
+Course = Generator[list[Job], Any, None]
+"""Yields jobs, and is sent what they returned, in their order."""
 
 
 class Interrupted(Exception):
@@ -49,23 +51,25 @@ class _Walk:
     course: Course
     results: list[Any] = field(default_factory=list)
     missing: int = 0
-    outcome: Any = None
 
 
 class Crew:
     """Courses run in the calling thread alone, their jobs in daemon threads: the end of the
-    process does not wait for one that hangs. To be used as a context manager."""
+    process does not wait for one that hangs."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self, clock: Clock, arrived: Callable[[Any], None], idle: Callable[[], None]
+    ) -> None:
+        """`arrived` is told at once what a job returned, `idle` that nothing has come lately."""
         self._clock = clock
+        self._arrived = arrived
+        self._idle = idle
         self._jobs: SimpleQueue[tuple[_Walk, int, Job] | None] = SimpleQueue()
         self._inbox: SimpleQueue[tuple[_Walk, int, Any] | None] = SimpleQueue()
-        self._threads = self._unfinished = 0
+        self._threads = 0
 
-    def __enter__(self) -> None:
-        """Threads are started as jobs need them."""
-
-    def __exit__(self, *raised: object) -> None:
+    def close(self) -> None:
+        """Drops the jobs that wait, and ends the threads."""
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()
@@ -77,23 +81,30 @@ class Crew:
         that takes a lock: `SimpleQueue.put` is reentrant."""
         self._inbox.put(None)
 
-    def run(self, courses: Iterable[Course]) -> list[Any]:
-        """What the courses return, in their order. What a job raises is raised here."""
+    def run(self, courses: Iterable[Course]) -> None:
+        """Runs courses to their ends. What a job raises is raised here."""
         walks = [_Walk(course) for course in courses]
         under_way = [self._goes_on(walk) for walk in walks].count(True)
         while under_way:
-            done = self._inbox.get()
-            if done is None:
-                raise Interrupted
-            walk, place, result = done
+            walk, place, result = self._next()
             if isinstance(result, BaseException):
                 raise result
-            self._unfinished -= 1
+            self._arrived(result)
             walk.results[place] = result
             walk.missing -= 1
             if not walk.missing and not self._goes_on(walk):
                 under_way -= 1
-        return [walk.outcome for walk in walks]
+
+    def _next(self) -> tuple[_Walk, int, Any]:
+        while True:
+            try:
+                done = self._inbox.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                self._idle()
+                continue
+            if done is None:
+                raise Interrupted
+            return done
 
     def pause(self, seconds: float) -> None:
         """Waits; nothing but an interruption can come meanwhile."""
@@ -104,15 +115,13 @@ class Crew:
     def _goes_on(self, walk: _Walk) -> bool:
         """Sends a course its results and starts its next jobs; says whether there are any."""
         try:
-            jobs = walk.course.send(walk.results) if walk.results else next(walk.course)
-        except StopIteration as end:
-            walk.outcome = end.value
+            jobs = walk.course.send(walk.results or None)
+        except StopIteration:
             return False
         walk.results, walk.missing = [None] * len(jobs), len(jobs)
         for place, job in enumerate(jobs):
             self._jobs.put((walk, place, job))
-            self._unfinished += 1
-            if self._threads < min(self._unfinished, THREADS):
+            if self._threads < THREADS:
                 self._threads += 1
                 Thread(target=_work, args=(self._jobs, self._inbox), daemon=True).start()
         return True

@@ -43,11 +43,11 @@ def as_text(outcome: Outcome) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
-    releases = Counter(row.release for row in outcome.rows if row.release)
+    releases = Counter(row.release for row in outcome.answers if row.release)
     told = [
         f"{WORDS[outcome.kind]}: {_kept(outcome.rows)}",
         *(f"release {release} ({count})" for release, count in releases.most_common(5)),
-        _count(len(instances(outcome.rows)), "instance"),
+        _count(len(instances(outcome.answers)), "instance"),
         _count(outcome.requests, "request"),
         _count(outcome.passes, "pass", "passes"),
         f"{outcome.seconds:.1f} s",
@@ -71,18 +71,9 @@ def as_json(outcome: Outcome) -> str:
         "verdict": WORDS[outcome.kind],
         "exit_code": outcome.kind,
         "breach": _breach_data(outcome.breach),
-        "rows": [
-            {
-                "target": row.target,
-                "address": row.address or None,
-                "status": row.status,
-                "release": row.release or None,
-                "instance": row.instance or None,
-                "seconds": row.seconds and round(row.seconds, 6),
-                "breach": _breach_data(row.breach),
-            }
-            for row in outcome.rows
-        ],
+        "rows": [asdict(row) | {"breach": _breach_data(row.breach)} for row in outcome.rows],
+        "releases": Counter(row.release for row in outcome.answers if row.release),
+        "instances": sorted(instances(outcome.answers)),
         "notes": outcome.notes,
         "requests": outcome.requests,
         "passes": outcome.passes,
@@ -183,7 +174,13 @@ class LiveTable(Watcher):
         self._passes = 0
 
     def row(self, row: Row) -> None:
-        self._rows[row.target, row.address] = row
+        if row.address:  # they are known now
+            self._rows.pop((row.target, ""), None)
+        known = self._rows.setdefault((row.target, row.address), row)
+        self._rows[row.target, row.address] = known if row.cut else row
+        self.idle()
+
+    def idle(self) -> None:
         if self._now() - self._drawn_at >= _REDRAW_SECONDS:
             self._draw()
 
@@ -204,6 +201,6 @@ class LiveTable(Watcher):
 
 def _table_line(row: Row) -> str:
     if row.breach:
-        return f"  FAIL  {row}: {row.breach}"
+        return f"  {'...   ' if row.cut else 'FAIL  '}{row}: {row.breach}"
     release, instance = row.release or "none", row.instance or "none"
     return f"  ok    {row}  release {release}  instance {instance}  {row.seconds or 0:.3f} s"

@@ -69,7 +69,7 @@ class Row:
     instance: str = ""
     seconds: float | None = None
     cut: bool = False
-    """Whether there was no time to ask, or not enough."""
+    """Whether no answer came yet, for want of time."""
 
     def __str__(self) -> str:
         if self.address == EVERY:
@@ -78,6 +78,7 @@ class Row:
 
 
 EVERY = "all answers"
+NONE_YET = Breach(Kind.UNREACHED, "time", "an answer", "none yet", heals=True)
 
 _CONTRACT: dict[str, Any] = dict(SmokeTestSchema().dump(SUCCESS))
 _SUCCESS = SmokeTestSchema()
@@ -239,7 +240,7 @@ def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:
     if said.keys() <= {release} or (not release and len(said) == 1):
         return None
     rarest_first = sorted(said.items(), key=lambda one: len(one[1]))
-    seen = "; ".join(f"{name or 'none'} from {_some(whose)}" for name, whose in rarest_first)
+    seen = "; ".join(f"{name or 'none'} from {some(whose)}" for name, whose in rarest_first)
     return Breach(Kind.RELEASE, "release", release or "one", seen, True)
 
 
@@ -248,11 +249,23 @@ def _who(row: Row) -> str:
     return " at ".join([*names, row.address] if row.address else names) or "an answer"
 
 
-def _some(whose: Sequence[str]) -> str:
+def some(whose: Sequence[str]) -> str:
     """The first few of those who said something, each once, and how many more there are."""
     once = list(dict.fromkeys(whose))
     more = f" and {len(once) - 5} more" if len(once) > 5 else ""
     return ", ".join(once[:5]) + more
+
+
+def standing(fresh: list[Row], old: list[Row]) -> list[Row]:
+    """What is known of a target: where all answers are cut, those of the pass before stand."""
+    if old and all(row.cut and not row.address for row in fresh):
+        return old  # there was no time even for its name
+    asked = {row.address for row in fresh}
+    known = [row for row in fresh if not row.cut]
+    for others in (old, fresh):
+        missing = asked - {row.address for row in known}
+        known += [row for row in others if row.address in missing]
+    return known
 
 
 def instances(rows: Iterable[Row]) -> set[str]:

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.rollout import Outcome, Plan, Rollout, Watcher
+from petsage.rollout_crew import THREADS
 from petsage.rollout_verdict import EVERY, Kind, Row
 from tests.hostile import BODY
 from tests.support import wait_until
@@ -150,6 +151,17 @@ def test_each_pause_is_longer_up_to_a_bound_and_all_end_at_the_deadline() -> Non
     assert outcome.kind is Kind.UNREACHED
 
 
+def test_near_the_deadline_a_pause_is_half_of_what_is_left() -> None:
+    clock = Clock()
+    run(in_turn(refused()), clock=clock, wait_seconds=1)
+    assert clock.waits[:3] == [0.25, 0.375, 0.1875]
+
+
+def test_addresses_are_compared_only_if_each_is_asked() -> None:
+    outcome = run(in_turn(good()), resolve=resolving("AB", "B"), consecutive=2, wait_seconds=9)
+    assert (outcome.notes, outcome.passes) == ((), 2)
+
+
 def test_every_pause_is_cut_by_lot() -> None:
     clock = Clock()
     plan = Plan(targets=(PETS,), wait_seconds=60)
@@ -197,7 +209,97 @@ def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> No
     assert outcome.kind is Kind.RELEASE
 
 
+def cut_short(clock: Clock, *says: Answer) -> Get:
+    """Says one thing after the other, and then hangs till its time is up."""
+    turns = iter(says)
+
+    def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:
+        if said := next(turns, None):
+            return said
+        clock.time += seconds
+        raise failed(TimeoutError())
+
+    return get
+
+
+def test_one_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> None:
+    clock = Clock()
+    get = by_address(A=in_turn(good()), B=cut_short(clock, good(), good(), good("1"), good()))
+    outcome = run(
+        get,
+        clock=clock,
+        resolve=resolving("AB"),
+        every_address=True,
+        release="2",
+        consecutive=3,
+        wait_seconds=6,
+    )
+    assert (outcome.kind, breaches(outcome)) == (Kind.INCONCLUSIVE, [])
+    told = "passes: expected 3 in a row within 6 s, saw 2; still waiting for {} at B for {:.1f} s"
+    waited = 6 - sum(clock.waits)
+    assert str(outcome.breach) == told.format(PETS.url, waited)
+
+
+def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
+    for first, second, kind in (("2", "1", Kind.RELEASE), ("1", "2", Kind.INCONCLUSIVE)):
+        clock = Clock()
+        get = by_address(A=in_turn(good(first), good(second)), B=cut_short(clock, good()))
+        outcome = run(
+            get,
+            clock=clock,
+            resolve=resolving("AB"),
+            every_address=True,
+            release="2",
+            consecutive=2,
+            wait_seconds=4,
+        )
+        assert outcome.kind is kind
+        assert "still waiting for" in str(outcome.breach)
+        assert [row.release for row in outcome.answers] == [second, "2"]
+
+
+def test_a_mix_behind_one_address_stands_when_time_is_up() -> None:
+    clock = Clock()
+    get = cut_short(clock, good("1", "a"), good("2", "b"))
+    outcome = run(get, clock=clock, instances=2, wait_seconds=4)
+    assert (outcome.kind, outcome.passes) == (Kind.RELEASE, 2)
+
+
+def test_what_is_refused_near_the_deadline_is_not_cut() -> None:
+    outcome = run(in_turn(good("1"), refused()), release="2", wait_seconds=2)
+    assert outcome.kind is Kind.UNREACHED
+
+
+def test_where_is_told_though_not_each_address_is_asked() -> None:
+    answered = replace(good(status=503), address="10.0.0.3")
+    (told,) = breaches(run(in_turn(answered)))
+    assert told == ": status: expected 200, saw 503 at 10.0.0.3"
+    error = refused()
+    error.address = "10.0.0.3"
+    (told,) = breaches(run(in_turn(error)))
+    assert told.endswith("saw Connection refused connecting at 10.0.0.3")
+
+
+def test_all_instances_are_counted() -> None:
+    outcome = run(in_turn(*(good(instance=name) for name in "aab")), instances=2)
+    assert [row.instance for row in outcome.answers] == ["a", "a", "b"]
+
+
 def test_what_never_had_its_turn_is_told_so() -> None:
+    clock, busy = Clock(), threading.Barrier(THREADS)
+
+    def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
+        busy.wait(30)
+        clock.time = 1002.0
+        raise failed(TimeoutError())
+
+    many = tuple(Target.parse(f"http://pets{number}") for number in range(THREADS + 1))
+    told = breaches(run(get, clock=clock, targets=many, wait_seconds=2))
+    assert len(told) == THREADS + 1
+    assert told.count(": time: expected an answer within 2 s, saw a time-out before its turn") == 1
+
+
+def test_a_time_out_of_the_whole_is_told() -> None:
     clock = Clock()
 
     def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:
@@ -336,7 +438,8 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
 
     class Interrupts(Watcher):
         def row(self, row: Row) -> None:
-            rollout.interrupt()
+            if not row.cut:
+                rollout.interrupt()
 
     def get(target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
         if target == CATS:
@@ -348,7 +451,57 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
     outcome = rollout.run()
     over.set()
     assert outcome.kind == 130
-    assert [row.target for row in outcome.rows] == [PETS.url]
+    assert [row.target for row in outcome.rows if not row.cut] == [PETS.url]
+    assert breaches(outcome) == [": time: expected an answer, saw none yet"]
+    assert outcome.requests == 2
+
+
+def test_an_interruption_tells_who_is_still_waited_for() -> None:
+    over, clock = threading.Event(), Clock()
+    answers = iter([good(), good()])
+
+    def hangs_in_the_third_pass(*_: object) -> Answer:
+        if said := next(answers, None):
+            return said
+        over.wait(30)
+        return good()
+
+    class Interrupts(Watcher):
+        def row(self, row: Row) -> None:
+            if not row.cut and row.address == "A" and next(passes) == 3:
+                clock.time += 2
+                rollout.interrupt()
+
+    passes = itertools.count(1)
+    get = by_address(A=in_turn(good()), B=hangs_in_the_third_pass)
+    plan = Plan(targets=(PETS,), every_address=True, consecutive=9, wait_seconds=60)
+    rollout = Rollout(plan, get, resolving("AB"), Interrupts(), clock)
+    outcome = rollout.run()
+    over.set()
+    assert breaches(outcome) == []
+    assert outcome.breach
+    assert outcome.breach.seen == f"an interruption; still waiting for {PETS.url} at B for 2.0 s"
+
+
+def test_nobody_is_asked_after_an_interruption() -> None:
+    over, asked = threading.Event(), []
+
+    class Interrupts(Watcher):
+        def idle(self) -> None:
+            rollout.interrupt()
+
+    def get(target: Target, *_: object) -> Answer:
+        asked.append(target)
+        over.wait(30)
+        return good()
+
+    before = set(threading.enumerate())
+    many = tuple(Target.parse(f"http://pets{number}") for number in range(3 * THREADS))
+    rollout = Rollout(Plan(targets=many), get, resolving("A"), Interrupts(), Clock())
+    rollout.run()
+    over.set()
+    wait_until(lambda: not set(threading.enumerate()) - before)
+    assert len(asked) == THREADS
 
 
 def test_an_interruption_ends_a_pause() -> None:

@@ -5,8 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from petsage.client import Target
-from petsage.rollout import Outcome, Plan
+from petsage.rollout import Outcome
 from petsage.rollout_report import (
     LiveTable,
     QuietLines,
@@ -15,15 +14,15 @@ from petsage.rollout_report import (
     as_junit,
     as_text,
 )
-from petsage.rollout_verdict import EVERY, Breach, Kind, Row, shown
+from petsage.rollout_verdict import EVERY, NONE_YET, Breach, Kind, Row, shown
 
 URL = "http://pets/"
-PLAN = Plan(targets=(Target.parse(URL),))
 HOSTILE = shown("]]>\x00\x1b[2J\n::error::x%0A##[error],: <&\"'\ud800\uffff")
 
 
 def outcome(*rows: Row, breach: Breach | None = None, notes: tuple[str, ...] = ()) -> Outcome:
-    return Outcome(PLAN, rows, breach, 1, len(rows), 0.25, notes)
+    answers = tuple(row for row in rows if row.address != EVERY)
+    return Outcome(rows, answers, breach, 1, len(rows), 0.25, notes)
 
 
 def good(address: str = "", release: str = "2") -> Row:
@@ -58,6 +57,7 @@ def test_json_has_every_row_and_its_breach() -> None:
         "instance": "of A",
         "seconds": 0.003,
         "breach": None,
+        "cut": False,
     }
     assert data["rows"][1]["breach"] == {
         "kind": "answered but wrong",
@@ -66,6 +66,14 @@ def test_json_has_every_row_and_its_breach() -> None:
         "seen": HOSTILE,
         "heals": True,
     }
+
+
+def test_every_answer_of_the_last_pass_is_counted_though_a_row_has_one() -> None:
+    answers = (good("", "1"), good("", "2"), Row(URL, "", None, 200, "2", "b"))
+    found = Outcome(answers[:1], answers, None, 1, 3, 0.25, ())
+    assert "release 2 (2), release 1 (1), 2 instances, 3 requests" in as_text(found)
+    data = json.loads(as_json(found))
+    assert (data["releases"], data["instances"]) == ({"1": 1, "2": 2}, ["b", "of "])
 
 
 def test_junit_has_a_case_for_each_row_and_one_for_the_whole() -> None:
@@ -128,6 +136,21 @@ def test_the_live_table_fits_its_terminal_with_breaches_first() -> None:
     assert lines[1].startswith("  FAIL  http://pets/ at last: status")
     assert len(lines) == 8
     assert max(map(len, lines)) == 39
+
+
+def test_the_live_table_shows_who_has_not_answered_yet() -> None:
+    now, written = [0.0], []
+    table = LiveTable(written.append, lambda: (80, 24), lambda: now[0])
+    for address in ("", "A", "B"):
+        table.row(Row(URL, address, NONE_YET, cut=True))
+    table.row(good("A"))
+    table.row(Row(URL, "A", NONE_YET, cut=True))
+    now[0] = 1.0
+    table.idle()
+    assert written[-1].splitlines()[:2] == [
+        "\x1b[2F\x1b[J0 passes over, 1 of 2 keep the contract",
+        "  ...   http://pets/ at B: time: expected an answer, saw none yet",
+    ]
 
 
 def test_the_live_table_is_drawn_over_itself_now_and_then() -> None:

@@ -62,7 +62,17 @@ def test_another_media_type_is_told(said: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "heals"),
-    [(500, True), (502, True), (404, True), (429, True), (401, False), (403, False), (204, False)],
+    [
+        (500, True),
+        (502, True),
+        (404, True),
+        (408, True),
+        (425, True),
+        (429, True),
+        (401, False),
+        (403, False),
+        (204, False),
+    ],
 )
 def test_another_status_is_told_and_may_heal(status: int, heals: bool) -> None:
     found = breach(answered(b"", status))
