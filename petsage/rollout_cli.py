@@ -1,79 +1,44 @@
 """The command `petsage smoke-test`: reads what is asked for, and hands it to a rollout."""
 
-import math
+import os
 import re
 import shutil
 import signal
 import ssl
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from petsage import rollout_report as report
 from petsage.client import Client, Target, resolve
 from petsage.rollout import Outcome, Plan, Rollout, Watcher
+from petsage.rollout_verdict import why
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+EX_SOFTWARE = 70  # the verdict is good, and nobody could be told
+
 COUNT = click.IntRange(1, 10000)
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 Addresses = dict[tuple[str, int], tuple[str, ...]]
 
 
-class _Usage(click.ClickException):
-    """Wrong usage, told in one line."""
-
-    exit_code = 2
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        raise _Usage(" ".join(error.format_message().split())) from None
-
-
-class _Strict(click.Command):
-    """Refuses an option that is given twice: click would take the last one, without a word."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _one_line():
-            _, _, given = self.make_parser(ctx).parse_args(list(args))
-            for parameter, times in Counter(given).items():
-                if times > 1 and not parameter.multiple:
-                    raise click.UsageError(f"{parameter.opts[0]} is given {times} times")
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _one_line():
-            return super().invoke(ctx)
-
-
-def seconds(text: str) -> float:
+def seconds(text: str, at_least: float = 0.001) -> float:
     """What an option's value is, in seconds. Raises `click.BadParameter`, as all of these."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 86400:
-        raise click.BadParameter("it must be a number of seconds above 0 and at most 86400")
-    return value
-
-
-def seconds_or_0(text: str) -> float:
-    """The same, but it may be 0, as `petsage check --wait` has it."""
-    return 0.0 if re.fullmatch(r"0+(\.0*)?", text) else seconds(text)
+    with suppress(ValueError):
+        if at_least <= float(text) <= 86400:
+            return float(text)
+    raise click.BadParameter(f"it must be a number of seconds from {at_least:g} to 86400")
 
 
 def header(text: str) -> tuple[str, str]:
@@ -106,7 +71,7 @@ def _targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Tar
     found: dict[Target, None] = {}
     for value in values:
         if value == "-":
-            found |= _listed("standard input", sys.stdin.buffer.read())
+            found |= _listed("standard input", sys.stdin.buffer.read() if sys.stdin else b"")
         elif value.startswith("@"):
             found |= _listed(value[1:], _content(value[1:]))
         else:
@@ -146,18 +111,45 @@ def _target(text: str, where: str) -> Target:
         raise click.UsageError(f"{where}{named}: {error}") from None
 
 
-@click.command("smoke-test", cls=_Strict)
+def _junit(ctx: click.Context, _param: object, name: str | None) -> Path | None:
+    """Before all else: no later moment is to leave the document of the run before."""
+    ctx.with_resource(_signals(signal.default_int_handler))
+    if name is None:
+        return None
+    try:
+        path = Path(name).resolve()
+        odd = any(Path(name).absolute().is_relative_to(one) for one in ("/dev", "/proc"))
+        if odd or name in ("", "-") or (path.exists() and not path.is_file()):
+            raise click.BadParameter(f"{name!r} is not a file")
+        report.write_junit(path, None)
+    except OSError as error:
+        raise click.BadParameter(f"{name!r}: {error.strerror}") from None
+    return path
+
+
+@contextmanager
+def _signals(handler: Callable[..., object]) -> Iterator[None]:
+    """SIGINT and SIGTERM both go to the handler."""
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@click.command("smoke-test")
 @click.argument("targets", nargs=-1, metavar="TARGET...", callback=_targets)
 @click.option("--every-address", is_flag=True, help="Ask each address that a name resolves to.")
 @click.option("--instances", metavar="N", type=COUNT, help="So many must answer, each target.")
 @click.option("--release", type=release, help="Each answer must carry it.")
 @click.option(
-    "--consecutive", metavar="K", type=COUNT, help="Good passes in a row, a second apart."
+    "--consecutive", metavar="K", type=COUNT, help="Good passes in a row, 0.5 to 1 s apart."
 )
 @click.option(
     "--wait",
     "wait_seconds",
-    type=seconds_or_0,
+    type=lambda text: seconds(text, 0),
     metavar="SECONDS",
     help="Wait for what can heal, this long in all.",
 )
@@ -172,8 +164,9 @@ def _target(text: str, where: str) -> Target:
 @click.option("--key", metavar="FILE", help="The key of --cert.")
 @click.option("--insecure", is_flag=True, help="Check no certificate.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print the result as JSON.")
-@click.option("--junit", type=FILE, metavar="FILE", help="Write a JUnit document.")
-@click.option("--annotations/--no-annotations", envvar="GITHUB_ACTIONS", help="For GitHub.")
+@click.option(
+    "--junit", metavar="FILE", is_eager=True, callback=_junit, help="Write a JUnit document."
+)
 @click.pass_context
 def smoke_test(
     ctx: click.Context,
@@ -182,13 +175,13 @@ def smoke_test(
     overrides: tuple[tuple[tuple[str, int], tuple[str, ...]], ...],
     json_wanted: bool,
     junit: Path | None,
-    annotations: bool,
     **wanted: Any,
 ) -> None:
     """Prove a deployment: whether each TARGET answers the smoke test.
 
     A TARGET is http://HOST[:PORT][/PATH], https://... or unix:/SOCKET[:/PATH]; @FILE and - name
-    files of them. Without a path, the smoke test's is asked.
+    files of them. Without a path, the smoke test's is asked. Where GITHUB_ACTIONS is "true", each
+    breach becomes an annotation.
 
     \b
     Exit codes, of several the first in this order:
@@ -204,16 +197,13 @@ def smoke_test(
     client = Client(headers, _tls(plan, **trust))
     known = _overrides(overrides, plan)
     rollout = Rollout(plan, client.get, partial(_resolved, known), _watcher(plan))
-    with _interrupting(rollout):
-        if junit:
-            _start_junit(junit)
-        if trust["insecure"]:
-            _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
+    if trust["insecure"]:
+        _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
+    with _signals(partial(_interrupt, rollout)):
         outcome = rollout.run()
-        if junit:
-            report.write_junit(junit, outcome)
-        _tell(outcome, json_wanted, annotations)
-    ctx.exit(outcome.kind)
+        told = _tell(outcome, json_wanted)
+        told &= junit is None or _written(junit, outcome)
+    ctx.exit(outcome.kind or (0 if told else EX_SOFTWARE))
 
 
 def _tls(
@@ -232,7 +222,7 @@ def _tls(
         if cert:  # without a password OpenSSL would ask the terminal for one
             context.load_cert_chain(cert, key, password="")
     except OSError as error:
-        raise click.UsageError(f"{name} cannot be used: {error.strerror or error}") from None
+        raise click.UsageError(f"{name} cannot be used: {why(error)}") from None
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -241,13 +231,13 @@ def _tls(
 
 def _overrides(given: tuple[tuple[tuple[str, int], tuple[str, ...]], ...], plan: Plan) -> Addresses:
     asked = {(target.host, target.port) for target in plan.targets}
-    for place, times in Counter(place for place, _ in given).items():
-        named = f"--resolve {place[0]}:{place[1]}"
-        if times > 1:
-            raise click.UsageError(f"{named} is given {times} times: join them with commas")
-        if place not in asked:
-            raise click.UsageError(f"{named} is no target's host and port")
-    return dict(given)
+    found: Addresses = {}
+    for (host, port), addresses in given:
+        if (host, port) not in asked:
+            raise click.UsageError(f"--resolve {host}:{port} is no target's host and port")
+        known = found.get((host, port), ())
+        found[host, port] = tuple(dict.fromkeys(known + addresses))
+    return found
 
 
 def _resolved(known: Addresses, target: Target, seconds: float) -> tuple[str, ...]:
@@ -262,38 +252,44 @@ def _watcher(plan: Plan) -> Watcher:
     return report.QuietLines(_err) if plan.wait_seconds or plan.consecutive > 1 else Watcher()
 
 
-def _err(text: str) -> None:
-    click.echo(text, err=True, nl=False)
+def _interrupt(rollout: Rollout, _number: int, _frame: object) -> None:
+    """The first signal ends the rollout, and what is known is told; the second all."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    rollout.interrupt()
 
 
-@contextmanager
-def _interrupting(rollout: Rollout) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the rollout, and what is known is told; the second all."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def interrupt(_number: int, _frame: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.default_int_handler)
-        rollout.interrupt()
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _start_junit(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise click.UsageError(f"--junit {path}: it is not a file")
-    try:
-        report.write_junit(path, None)
-    except OSError as error:
-        raise click.UsageError(f"--junit {path}: {error.strerror}") from None
-
-
-def _tell(outcome: Outcome, json_wanted: bool, annotations: bool) -> None:
-    click.echo(report.as_json(outcome) if json_wanted else report.as_text(outcome), nl=False)
-    if annotations:
+def _tell(outcome: Outcome, json_wanted: bool) -> bool:
+    if os.environ.get("GITHUB_ACTIONS") == "true":
         _err(report.as_annotations(outcome))
+    try:
+        _write(report.as_json(outcome) if json_wanted else report.as_text(outcome), sys.stdout)
+    except BrokenPipeError:  # who reads has read enough
+        return True
+    except OSError as error:
+        _err(f"petsage: standard output: {error.strerror}\n")
+        return False
+    return True
+
+
+def _written(path: Path, outcome: Outcome) -> bool:
+    try:
+        report.write_junit(path, outcome)
+    except OSError as error:
+        _err(f"petsage: --junit {path}: {error.strerror}\n")
+        return False
+    return True
+
+
+def _err(text: str) -> None:
+    with suppress(OSError):
+        _write(text, sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        click.echo(text, file=stream, nl=False)
+    except OSError:
+        # What is left in its buffer would fail again at the end, and replace the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise

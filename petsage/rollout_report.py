@@ -110,7 +110,6 @@ def as_junit(outcome: Outcome | None) -> bytes:
 
 def write_junit(path: Path, outcome: Outcome | None) -> None:
     """All at once: who reads the file finds the one document or the other. Raises `OSError`."""
-    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_bytes(as_junit(outcome))
     beside.replace(path)

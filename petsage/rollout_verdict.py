@@ -2,6 +2,7 @@
 
 import enum
 import json
+import re
 import socket
 import ssl
 from collections import defaultdict
@@ -182,7 +183,9 @@ def _value(value: object) -> str:
 def _json(body: bytes) -> object:
     """Raises `ValueError` for all that is not exactly one JSON text in UTF-8 (RFC 8259)."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_no_key_twice)
+        return json.loads(
+            body.decode(), object_pairs_hook=_no_key_twice, parse_constant=_no_constant
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -192,6 +195,10 @@ def _no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         raise ValueError("a key twice")
     return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _latency(seconds: float, at_most: float | None) -> Breach | None:
@@ -214,17 +221,22 @@ def _unanswered(error: NoAnswer, seconds: float) -> Breach:
             seen = shown(cause.verify_message)
             return Breach(Kind.UNREACHED, "certificate", "a valid one", seen, False)
         case ssl.SSLError() as cause if not isinstance(cause, ssl.SSLEOFError):
-            seen = f"{shown(cause.strerror)} {error.step}"
+            seen = f"{why(cause)} {error.step}"
             return Breach(Kind.UNREACHED, "TLS", "a connection", seen, False)
         case socket.gaierror() as cause:
             return Breach(Kind.UNREACHED, "name", "an address", shown(cause.strerror), True)
         case OSError() as cause:
-            seen = f"{shown(cause.strerror or cause)} {error.step}"
+            seen = f"{why(cause)} {error.step}"
             return Breach(Kind.UNREACHED, "connection", "an answer", seen, True)
         case IncompleteRead():
             return Breach(Kind.UNREACHED, "connection", "a whole answer", "its end is cut", True)
         case cause:
             return _wrong("protocol", "HTTP", shown(f"{type(cause).__name__}: {cause}"))
+
+
+def why(error: OSError) -> str:
+    """What the system says of an error, without the line of Python's own source."""
+    return shown(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
 
 
 def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:

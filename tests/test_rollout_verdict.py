@@ -115,6 +115,7 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
         (BODY.replace(b"{", b'{"status":"ok",'), "a key twice"),
         (BODY.decode().encode("utf-16"), "codec can't decode"),
         (b"[" * 60000, "nested too deeply"),
+        (b'{"status":NaN}', "NaN is no JSON"),
         (b'{"status":' + b"9" * 5000 + b"}", "body: expected JSON"),
         (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, saw more"),
     ],
@@ -179,12 +180,17 @@ def cut_off(cause: BaseException) -> NoAnswer:
             True,
         ),
         (
-            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"),
             "wrong version number connecting",
             Kind.UNREACHED,
             False,
         ),
-        (ssl.SSLEOFError(8, "EOF occurred"), "EOF occurred connecting", Kind.UNREACHED, True),
+        (
+            ssl.SSLEOFError(8, "EOF occurred (_ssl.c:1006)"),
+            "EOF occurred connecting",
+            Kind.UNREACHED,
+            True,
+        ),
         (IncompleteRead(b""), "a whole answer, saw its end is cut", Kind.UNREACHED, True),
         (
             BadStatusLine("SSH\r\n"),

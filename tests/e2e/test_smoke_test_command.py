@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import pty
+import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import yaml
 
 from petsage.client import Client, Target
 from petsage.rollout import Outcome, Plan, Rollout
@@ -28,7 +31,16 @@ from tests.hostile import (
     says,
     server,
 )
-from tests.support import PETSAGE, environment_of, free_port, peak_kib, served, wait_until
+from tests.support import (
+    PETSAGE,
+    ROOT,
+    environment_of,
+    free_port,
+    peak_kib,
+    served,
+    tool,
+    wait_until,
+)
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -52,11 +64,10 @@ def smoke_test(*arguments: object, lines: str = "", **variables: str) -> Finishe
 
 
 def is_refused(told: str, *arguments: object, lines: str = "") -> str:
-    """The one line that a wrong usage gets."""
+    """What a wrong usage is told; its last line says why."""
     finished = smoke_test(*arguments, lines=lines)
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr.count("\n") == 1
-    assert told in finished.stderr
+    assert told in finished.stderr.splitlines()[-1]
     return finished.stderr
 
 
@@ -70,6 +81,38 @@ def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
     data = json.loads(finished.stdout)
     assert (finished.returncode, data["exit_code"]) == (4, 4)
     assert data["rows"][1]["breach"]["seen"] == "2.0 from instance a"
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PIPELINES = re.findall(r"```yaml\n(.*?petsage smoke-test.*?)```", README, re.DOTALL)
+
+
+def line_of(pipeline: str) -> str:
+    """What a pipeline of the README runs."""
+    data = yaml.safe_load(pipeline)
+    return str(data[0]["run"] if isinstance(data, list) else data["smoke-test"]["script"])
+
+
+@pytest.mark.parametrize("line", [line_of(pipeline) for pipeline in PIPELINES])
+@pytest.mark.parametrize(("release", "code"), [("2", 0), ("1", 4)])
+def test_the_pipelines_of_the_readme_prove_a_release(
+    tmp_path: Path, line: str, release: str, code: int
+) -> None:
+    with server(says(answer(release=release))) as pets:
+        line = line.replace("https://pets.example", pets.url).replace("--wait 300", "--wait 4")
+        finished = subprocess.run(
+            line.replace("petsage", PETSAGE, 1),
+            shell=True,
+            cwd=tmp_path,
+            env=environment(GITHUB_SHA="2", CI_COMMIT_SHA="2"),
+            check=False,
+        )
+    assert finished.returncode == code
+    assert (tmp_path / "smoke.xml").exists() == ("--junit smoke.xml" in line)
+
+
+def test_both_pipelines_of_the_readme_are_run() -> None:
+    assert len(PIPELINES) == 2
 
 
 def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
@@ -368,13 +411,12 @@ def test_wrong_usage_is_told_in_one_line() -> None:
     is_refused("'pets:80': a target", "-", lines="http://pets\npets:80\n")
     is_refused("--release", target, "--relase", 2)
     is_refused("--release", target, "--release", "")
-    is_refused("--wait is given 2 times", target, "--wait", 1, "--wait", 2)
-    is_refused("number of seconds", target, "--timeout", "nan")
+    for option, number in (("--timeout", "nan"), ("--timeout", 0), ("--wait", -1), ("--wait", "s")):
+        is_refused("number of seconds from 0", target, option, number)
     is_refused("--key needs --cert", target, "--key", "x")
     is_refused("exclude each other", target, "--cacert", "x", "--insecure")
     is_refused("--cacert cannot be used: No such file", "https://pets", "--cacert", "/none")
     is_refused("no target's host and port", target, "--resolve", "pets:1:127.0.0.1")
-    is_refused("given 2 times", "http://a:1", *["--resolve", "a:1:127.0.0.1"] * 2)
     is_refused("HOST:PORT:ADDRESS", target, "--resolve", "pets:1:pets")
     is_refused("--junit", target, "--junit", "/none/junit.xml")
 
@@ -382,8 +424,118 @@ def test_wrong_usage_is_told_in_one_line() -> None:
 def test_a_junit_document_replaces_nothing_but_a_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    is_refused("it is not a file", "http://127.0.0.1:1", "--junit", pipe)
+    is_refused("is not a file", "http://127.0.0.1:1", "--junit", pipe)
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["", "-", "/dev/stdout", "/proc/self/fd/1", "x" * 300])
+def test_a_junit_document_needs_a_name_of_its_own(name: str) -> None:
+    is_refused("--junit", "http://127.0.0.1:1", "--junit", name)
+
+
+def test_a_wrong_usage_leaves_no_document_of_the_run_before(tmp_path: Path) -> None:
+    junit = tmp_path / "junit.xml"
+    for wrong in (["pets"], [], ["http://pets", "--wait", "x"], ["@/none"]):
+        junit.write_text("of the run before")
+        is_refused("", *wrong, "--junit", junit)
+        assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_while_targets_are_read_leaves_a_valid_junit_document(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    junit = tmp_path / "junit.xml"
+    with subprocess.Popen(
+        [PETSAGE, "smoke-test", "-", "--junit", str(junit)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(junit.exists)
+        process.send_signal(number)
+        assert process.wait(10) == 130
+        assert process.stderr
+        assert process.stderr.read() == "petsage: interrupted\n"
+    assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
+
+
+def test_a_folder_that_vanishes_costs_the_document_and_not_the_verdict(tmp_path: Path) -> None:
+    for script, code, verdict in (
+        (says(answer()), 70, "proven"),
+        (says(answer(b"", "403 No")), 1, "FAIL"),
+    ):
+        folder = tmp_path / "reports"
+        folder.mkdir()
+
+        def vanishes(
+            connection: Connection, folder: Path = folder, script: Script = script
+        ) -> None:
+            shutil.rmtree(folder)
+            script(connection)
+
+        with server(vanishes) as pets:
+            finished = smoke_test(pets.url, "--junit", folder / "junit.xml")
+        assert finished.returncode == code
+        assert finished.stdout.startswith(verdict)
+        assert (
+            finished.stderr == f"petsage: --junit {folder}/junit.xml: No such file or directory\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [
+        ("| true", 4),
+        ("2>&1 | true", 4),
+        (">/dev/full", 4),
+        (">/dev/full 2>/dev/full", 4),
+        ("--release 1 | true", 0),
+        ("--release 1 >/dev/full", 70),
+    ],
+)
+def test_nobody_who_listens_changes_no_verdict(redirected: str, code: int) -> None:
+    with server(says(answer(release="1"))) as pets:
+        line = f"{PETSAGE} smoke-test {pets.url} --wait 1 --release 2 {redirected}"
+        script = f"{line}; exit ${{PIPESTATUS[0]}}"
+        finished = subprocess.run(
+            [tool("bash"), "-c", script],
+            env=environment(GITHUB_ACTIONS="true"),
+            capture_output=True,
+            check=False,
+        )
+    assert finished.returncode == code, finished
+
+
+def test_a_closed_standard_input_holds_no_target() -> None:
+    command = [tool("bash"), "-c", f"{PETSAGE} smoke-test - <&-"]
+    finished = subprocess.run(command, env=environment(), capture_output=True, check=False)
+    assert finished.returncode == 2
+    assert b"standard input holds no target" in finished.stderr
+
+
+def test_an_override_that_is_given_twice_has_the_addresses_of_both() -> None:
+    scripts = dict.fromkeys(("127.0.0.11", "127.0.0.12"), says(answer()))
+    with replicas(scripts) as port:
+        given = [part for host in scripts for part in ("--resolve", f"pets:{port}:{host}")]
+        finished = smoke_test(f"http://pets:{port}", "--every-address", *given)
+    assert "2 of 2 keep the contract" in finished.stdout
+
+
+def test_one_that_hangs_when_time_is_up_is_named() -> None:
+    def script(connection: Connection) -> None:
+        if connection.number:
+            connection.over.wait()
+        connection.sock.sendall(answer())
+
+    scripts = {"127.0.0.11": says(answer()), "127.0.0.12": script}
+    with replicas(scripts) as port:
+        finished = smoke_test(*by_name(port, scripts), "--consecutive", 3, "--wait", 2)
+    assert finished.returncode == 5
+    told = "FAIL passes: expected 3 in a row within 2 s, saw 1; still waiting for http://pets:"
+    assert finished.stdout.startswith(told)
+    assert "at 127.0.0.12 for 1." in finished.stdout
 
 
 def test_no_secret_is_told() -> None:
@@ -418,8 +570,10 @@ def test_nothing_that_a_server_says_breaks_a_report(tmp_path: Path) -> None:
 
 def test_annotations_are_only_for_github() -> None:
     with server(says(answer(b"", "403 Forbidden"))) as pets:
-        assert smoke_test(pets.url).stderr == ""
-        assert smoke_test(pets.url, "--no-annotations", GITHUB_ACTIONS="true").stderr == ""
+        for variables in ({}, {"GITHUB_ACTIONS": "foo"}, {"GITHUB_ACTIONS": "false"}):
+            finished = smoke_test(pets.url, **variables)
+            assert (finished.returncode, finished.stderr) == (1, "")
+        assert smoke_test(pets.url, GITHUB_ACTIONS="true").stderr.startswith("::error ")
 
 
 def test_a_terminal_shows_a_live_table() -> None:
