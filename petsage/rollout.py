@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.rollout_crew import Clock, Course, Crew, Interrupted, Job, SystemClock
@@ -26,8 +26,6 @@ from petsage.rollout_verdict import (
     some,
     standing,
 )
-
-Found = TypeVar("Found")
 
 BETWEEN_SECONDS = 1
 """The pause after a pass without a breach. Every pause is cut by up to a half, by lot."""
@@ -149,12 +147,10 @@ class Rollout:
         except Interrupted:
             now = self._clock.now()
             for (url, address), asked in self._waiting.items():
-                self._fresh[url] += [
-                    Row(url, address, NONE_YET, seconds=now - at, cut=True) for at in asked
-                ]
+                cut = (Row(url, address, NONE_YET, seconds=now - at, cut=True) for at in asked)
+                self._fresh[url] += cut
             self._settle()
-            seen = f"an interruption{self._still_waiting()}"
-            breach = Breach(Kind.INTERRUPTED, "run", "an end", seen, heals=True)
+            breach = self._short(Kind.INTERRUPTED, "run", "an end", "an interruption")
         finally:
             self._crew.close()
         return Outcome(
@@ -215,16 +211,15 @@ class Rollout:
         if self._good >= plan.consecutive or told:
             return None
         wanted = f"{plan.consecutive} in a row within {plan.wait_seconds:g} s"
-        seen = f"{self._best}{self._still_waiting()}"
-        return Breach(Kind.INCONCLUSIVE, "passes", wanted, seen, heals=True)
+        return self._short(Kind.INCONCLUSIVE, "passes", wanted, str(self._best))
 
-    def _still_waiting(self) -> str:
-        return f"; still waiting for {some(self._late)}" if self._late else ""
+    def _short(self, kind: Kind, where: str, expected: str, seen: str) -> Breach:
+        late = f"; still waiting for {some(self._late)}" if self._late else ""
+        return Breach(kind, where, expected, seen + late, heals=True)
 
     def _course(self, target: Target) -> Course:
         """A target's way through a pass."""
-        self._expect(target.url, "")
-        (found,) = yield [partial(self._resolved, target)]
+        (found,) = yield [self._job(target, "", partial(self._resolve, target))]
         if isinstance(found, Row):
             return
         del self._waiting[target.url, ""]
@@ -232,18 +227,19 @@ class Rollout:
         turns = itertools.cycle(self._turns(found))
         number = max(1, len(found)) if self._plan.every_address else 1
         while number:
-            yield [self._ask(target, next(turns)) for _ in range(number)]
+            rows = yield [self._ask(target, next(turns)) for _ in range(number)]
+            self._fresh[target.url][-number:] = rows  # now in the order of the addresses
             number = self._more(self._fresh[target.url])
 
     def _ask(self, target: Target, addresses: tuple[str, ...]) -> Job:
         self._requests += 1
         address = addresses[0] if self._plan.every_address and addresses else ""
-        self._expect(target.url, address)
-        return partial(self._asked, target, addresses, address)
+        return self._job(target, address, partial(self._asked, target, addresses, address))
 
-    def _expect(self, url: str, address: str) -> None:
-        self._waiting[url, address].append(self._clock.now())
-        self._watcher.row(Row(url, address, NONE_YET, cut=True))
+    def _job(self, target: Target, address: str, work: Callable[[float], Any]) -> Job:
+        self._waiting[target.url, address].append(self._clock.now())
+        self._watcher.row(Row(target.url, address, NONE_YET, cut=True))
+        return partial(self._in_time, target, address, work)
 
     def _arrived(self, found: object) -> None:
         if isinstance(found, Row):
@@ -288,18 +284,14 @@ class Rollout:
 
     # The jobs, which run in threads: they touch nothing but the plan and the clock.
 
-    def _resolved(self, target: Target) -> tuple[str, ...] | Row:
-        return self._in_time(target, "", partial(self._resolve, target))
+    def _asked(
+        self, target: Target, addresses: tuple[str, ...], address: str, seconds: float
+    ) -> Row:
+        answer = self._get(target, addresses, seconds)
+        row = judge(answer, self._plan.release, self._plan.max_latency_seconds)
+        return _placed(row, target, address, answer.address)
 
-    def _asked(self, target: Target, addresses: tuple[str, ...], address: str) -> Row:
-        def work(seconds: float) -> Row:
-            answer = self._get(target, addresses, seconds)
-            row = judge(answer, self._plan.release, self._plan.max_latency_seconds)
-            return _placed(row, target, address, answer.address)
-
-        return self._in_time(target, address, work)
-
-    def _in_time(self, target: Target, address: str, work: Callable[[float], Found]) -> Found | Row:
+    def _in_time(self, target: Target, address: str, work: Callable[[float], Any]) -> Any:
         """What `work` returns, or the row that says why it does not."""
         plan = self._plan
         seconds = min(plan.timeout_seconds, self._until - self._clock.now())

@@ -18,7 +18,7 @@ import click
 
 from petsage import rollout_report as report
 from petsage.client import Client, Target, resolve
-from petsage.rollout import Outcome, Plan, Rollout, Watcher
+from petsage.rollout import Plan, Rollout, Watcher
 from petsage.rollout_verdict import why
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -39,6 +39,11 @@ def seconds(text: str, at_least: float = 0.001) -> float:
         if at_least <= float(text) <= 86400:
             return float(text)
     raise click.BadParameter(f"it must be a number of seconds from {at_least:g} to 86400")
+
+
+def seconds_or_0(text: str) -> float:
+    """The same, but it may be 0."""
+    return seconds(text, at_least=0)
 
 
 def header(text: str) -> tuple[str, str]:
@@ -84,17 +89,15 @@ def _targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Tar
 def _content(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it cannot be read"
-        raise click.UsageError(f"the targets in {name!r}: {why}") from None
+    except OSError as error:
+        raise click.UsageError(f"the targets in {name!r}: {error.strerror}") from None
 
 
 def _listed(name: str, content: bytes) -> dict[Target, None]:
-    lines = enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1)
-    stripped = ((number, line.strip()) for number, line in lines)
+    lines = map(str.strip, content.decode("utf-8-sig", "replace").splitlines())
     found = {
         _target(line, f"{name}, line {number}: "): None
-        for number, line in stripped
+        for number, line in enumerate(lines, 1)
         if line and not line.startswith("#")
     }
     if not found:
@@ -149,7 +152,7 @@ def _signals(handler: Callable[..., object]) -> Iterator[None]:
 @click.option(
     "--wait",
     "wait_seconds",
-    type=lambda text: seconds(text, 0),
+    type=seconds_or_0,
     metavar="SECONDS",
     help="Wait for what can heal, this long in all.",
 )
@@ -201,8 +204,12 @@ def smoke_test(
         _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
     with _signals(partial(_interrupt, rollout)):
         outcome = rollout.run()
-        told = _tell(outcome, json_wanted)
-        told &= junit is None or _written(junit, outcome)
+        text = report.as_json(outcome) if json_wanted else report.as_text(outcome)
+        told = _done("standard output", partial(_write, text, sys.stdout))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            _err(report.as_annotations(outcome))
+        if junit:
+            told &= _done(f"--junit {junit}", partial(report.write_junit, junit, outcome))
     ctx.exit(outcome.kind or (0 if told else EX_SOFTWARE))
 
 
@@ -259,24 +266,14 @@ def _interrupt(rollout: Rollout, _number: int, _frame: object) -> None:
     rollout.interrupt()
 
 
-def _tell(outcome: Outcome, json_wanted: bool) -> bool:
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _err(report.as_annotations(outcome))
+def _done(what: str, write: Callable[[], object]) -> bool:
+    """Whether that could be written; what could not is told."""
     try:
-        _write(report.as_json(outcome) if json_wanted else report.as_text(outcome), sys.stdout)
-    except BrokenPipeError:  # who reads has read enough
-        return True
+        write()
+    except BrokenPipeError:
+        pass  # who reads has read enough
     except OSError as error:
-        _err(f"petsage: standard output: {error.strerror}\n")
-        return False
-    return True
-
-
-def _written(path: Path, outcome: Outcome) -> bool:
-    try:
-        report.write_junit(path, outcome)
-    except OSError as error:
-        _err(f"petsage: --junit {path}: {error.strerror}\n")
+        _err(f"petsage: {what}: {error.strerror}\n")
         return False
     return True
 

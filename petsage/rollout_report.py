@@ -175,8 +175,8 @@ class LiveTable(Watcher):
     def row(self, row: Row) -> None:
         if row.address:  # they are known now
             self._rows.pop((row.target, ""), None)
-        known = self._rows.setdefault((row.target, row.address), row)
-        self._rows[row.target, row.address] = known if row.cut else row
+        if not row.cut or (row.target, row.address) not in self._rows:
+            self._rows[row.target, row.address] = row
         self.idle()
 
     def idle(self) -> None:

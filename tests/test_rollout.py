@@ -320,6 +320,23 @@ def test_each_address_is_asked() -> None:
     ]
 
 
+def test_rows_stand_in_the_order_of_the_addresses_whoever_answers_first() -> None:
+    answered = {name: threading.Event() for name in "ABC"}
+
+    def get(_target: Target, addresses: tuple[str, ...], _seconds: float) -> Answer:
+        (name,) = addresses
+        assert name == "C" or answered[chr(ord(name) + 1)].wait(30)
+        return good()
+
+    class Seen(Watcher):
+        def row(self, row: Row) -> None:
+            if not row.cut and row.address:
+                answered[row.address].set()
+
+    outcome = run(get, resolve=resolving("ABC"), every_address=True, watcher=Seen())
+    assert [row.address for row in outcome.rows] == ["A", "B", "C"]
+
+
 def test_one_old_replica_of_five_is_a_mix() -> None:
     says = {name: in_turn(good(instance=name.lower())) for name in "ABDE"}
     get = by_address(**says, C=in_turn(good("1", "c")))
