@@ -64,7 +64,7 @@ secure_scheme_headers: dict[str, str] = {}  # PETSAGE_PROXIES alone says who is 
 umask = 0o177  # a unix socket is its owner's alone until `when_ready` opens the main one
 
 
-class Logger(glogging.Logger):  # type: ignore[misc]
+class Logger(glogging.Logger):
     """gunicorn's logger, but for the access log, which is the proxy's: with any `logconfig_dict`
     gunicorn would write one, and even one that goes nowhere takes 76 us a request."""
 
@@ -72,7 +72,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
         """Nothing."""
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(ThreadWorker):
     """gunicorn's threaded worker, with a stop that loses nothing, and JSON errors."""
 
     sockets: list[Any]
