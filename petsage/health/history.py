@@ -36,8 +36,10 @@ class Past:
     """Its last results, the newest at the end."""
     runs: Mapping[Status, int] = field(default_factory=dict)
     """How many of its runs came out how."""
+    status: Status | None = None
+    """The last that was told; None if none was."""
     since: float | None = None
-    """When its status became what it is, in the clock's seconds; None if it is not known."""
+    """When that began, in the clock's seconds."""
 
 
 class History:
@@ -83,6 +85,7 @@ class History:
         return Past(
             tuple(self._results.get(name, ())),
             dict(self._runs.get(name, {})),
+            standing.status if standing else None,
             standing.at if standing else None,
         )
 

@@ -53,6 +53,8 @@ class _Slot:
     check: Check
     result: Result | None = None
     run: _Run | None = None
+    missed: Result | None = None
+    """What was told in place of a result that `run` has not brought in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +174,13 @@ class Monitor:
         return Report(probe, (*seen, *results), now)
 
     def known(self, probe: str = ALL) -> Report:
-        """What is known without running anything: no result that is too old is in it."""
+        """What is known without running anything: no result that is too old is in it, but the
+        failure that was told since none came."""
         evidence, asks = self._members[probe].chosen()
         now = self.clock.now()
         seen = [one.result(probe, now) for one in evidence]
         with self._lock:
-            usable = [ask.usable(now, now) for ask in asks]
+            usable = [ask.usable(now, now) or (ask.slot.run and ask.slot.missed) for ask in asks]
         return Report(probe, (*seen, *filter(None, usable)), now)
 
     def past(self, name: str) -> Past:
@@ -212,7 +215,14 @@ class Monitor:
         with self._told():
             for ask in asks:
                 self._expire(ask.slot, now)
-            return now, [ask.result(now, asked) for ask in asks]
+            return now, [self._answer(ask, now, asked) for ask in asks]
+
+    def _answer(self, ask: _Ask, now: float, asked: float) -> Result:
+        result = ask.result(now, asked)
+        if result is not ask.slot.result:
+            ask.slot.missed = result
+            self._note(self._history.seen(result))
+        return result
 
     def _due(self, ask: _Ask, now: float) -> _Run | None:
         """Begins a run if one is due; returns the run that the report must wait for, if any."""
@@ -258,6 +268,7 @@ class Monitor:
     def _record(self, slot: _Slot, now: float, duration: float, reason: str) -> None:
         status = _status(slot.check, reason)
         slot.result = Result(slot.check.name, status, reason, now, duration)
+        slot.missed = None
         self._note(self._history.ran(slot.result))
 
     def _note(self, change: Change | None) -> None:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from petsage.health.checks import Result, Status
+from petsage.health.checks import Result, Status, worst
 from petsage.health.history import RESULTS, Change
 from petsage.health.ledger import Entry, Ledger
-from petsage.health.report import ALL
+from petsage.health.report import ALL, Report
 from petsage.health.service import Health
 
 PROBES = ("live", "ready", "startup")
@@ -76,18 +76,21 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> Overview:
         uptime_seconds=now - board.began_at,
         finished_seconds=max(0.0, now - board.finished_at) if board.finished_at else None,
         draining=board.draining,
-        probes={probe: _verdict(health, probe) for probe in PROBES},
+        probes={probe: _verdict(health, probe, report) for probe in PROBES},
         checks=tuple(_row(health, result, now) for result in report.results),
         changes=health.monitor.changes(),
         ledger=ledger.entries(),
     )
 
 
-def _verdict(health: Health, probe: str) -> Status:
-    """What a probe would be told. To look at it must not latch the startup."""
+def _verdict(health: Health, probe: str, report: Report) -> Status:
+    """What a probe would be told: of checks what is in the report, of evidence what it says to this
+    probe. To look at it must not latch the startup."""
     if probe == "startup" and health.board.started:
         return Status.PASS
-    return health.monitor.known(probe).status
+    known = health.monitor.known(probe).results
+    told = {result.name: result.status for result in (*report.results, *known)}
+    return worst(told[name] for name in health.monitor.names(probe))
 
 
 def _row(health: Health, result: Result, now: float) -> Row:
@@ -96,7 +99,7 @@ def _row(health: Health, result: Result, now: float) -> Row:
         result.name,
         result.status,
         result.reason,
-        max(0.0, now - past.since) if past.since is not None else None,
+        max(0.0, now - past.since) if past.since and past.status is result.status else None,
         max(0.0, now - result.at),
         result.duration_seconds,
         past.results,

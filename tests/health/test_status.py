@@ -150,6 +150,45 @@ def test_a_check_that_hangs_does_not_hang_the_page(operator, clock):
         subject.go.set()
 
 
+@pytest.mark.parametrize(("critical", "status"), [(True, "fail"), (False, "warn")])
+def test_of_a_check_that_hangs_after_an_hour_of_passes_all_tell_the_same(
+    operator, clock, caplog, critical, status
+):
+    subject = Subject()
+    client = operator(check(run=subject, timeout_seconds=10, critical=critical))
+    client.get("/readyz")
+    clock.time += 3600
+    clock.patience_seconds = 0.01
+    subject.go.clear()
+    assert client.get("/readyz").status_code == (503 if critical else 200)
+    clock.time += 1
+    body = client.get("/status", headers=JSON).json
+    assert body["probes"] == {"live": "pass", "ready": status, "startup": status}
+    row = next(row for row in body["checks"] if row["name"] == "database")
+    assert (row["status"], row["status_seconds"]) == (status, pytest.approx(1.8))
+    assert [(c["to"], c["held_seconds"]) for c in body["changes"]] == [
+        (status, pytest.approx(3600.8))
+    ]
+    (line,) = caplog.messages
+    assert line.endswith(f"{status} (was pass for 3600.8 s): no result within 0.8 s")
+    sample = f'petsage_check_status{{check="database",status="{status}"}} 1.0'
+    assert sample in client.get("/metrics").text
+    subject.go.set()
+
+
+def test_how_long_is_not_told_of_a_status_that_another_probe_was_told(operator, clock):
+    subject = Subject()
+    client = operator(check(run=subject, fresh_seconds=25, timeout_seconds=20))
+    client.get("/status")
+    clock.time += 10
+    clock.patience_seconds = 0.01
+    subject.go.clear()
+    client.application.extensions["petsage"].report("smoke")
+    row = client.get("/status", headers=JSON).json["checks"][-1]
+    assert (row["status"], row["status_seconds"]) == ("pass", None)
+    subject.go.set()
+
+
 def test_names_reasons_and_agents_are_text_whatever_they_hold(operator):
     client = operator(
         check(run=Subject(CheckFailed(HOSTILE))), evidence=[Evidence(HOSTILE, {"ready": str})]
