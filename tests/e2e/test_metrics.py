@@ -57,6 +57,7 @@ def prometheus(folder, target):
     ]
     with subprocess.Popen(command) as process:
         try:
+            wait_until(lambda: get(f"http://{address}/-/ready").status == 200, seconds=30)
             yield f"http://{address}"
         finally:
             process.terminate()
