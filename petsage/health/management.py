@@ -113,12 +113,12 @@ def _ledger() -> Ledger:
 
 @management.after_request
 def enter_in_the_ledger(response: Response) -> Response:
-    """Each answer to a probe, the refusal of an unknown name included."""
+    """Each answer to a probe, the refusal of an unknown name included. OPTIONS asks nothing."""
     probe = (request.endpoint or "").rpartition(".")[2]
-    if probe in status.PROBES:
+    if probe in status.PROBES and request.method != "OPTIONS":
         now = current_health().monitor.clock.now()
         agent = request.headers.get("User-Agent", "")
-        _ledger().enter(probe, agent, response.status_code, g.get("told", "no such check"), now)
+        _ledger().enter(probe, agent, response.status_code, g.get("told", ""), now)
     return response
 
 
@@ -141,6 +141,7 @@ def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
     excluded = request.args.getlist("exclude")
     for asked in (name, *excluded):
         if asked is not None and asked not in known:
+            g.told = "no such check"
             abort(404, f"This probe has no such check; it has: {', '.join(known) or 'none'}.")
     if name is not None:
         return [name]

@@ -123,6 +123,17 @@ def test_the_ledger_tells_who_probed_and_what_they_were_told(mixed):
     assert "database: connection refused" in page
 
 
+def test_options_is_no_probe_and_an_error_tells_what_it_is(operator):
+    def broken():
+        raise RuntimeError
+
+    client = operator(evidence=[Evidence("broken", {"live": broken})])
+    client.options("/readyz")
+    client.get("/livez")
+    ledger = client.application.extensions["petsage_ledger"]
+    assert [(e.probe, e.code, e.told) for e in ledger.entries()] == [("live", 500, "")]
+
+
 def test_to_show_the_page_is_no_probe_and_latches_nothing(operator, board):
     client = operator(check())
     for _ in range(3):
