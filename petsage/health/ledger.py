@@ -16,11 +16,15 @@ class Entry:
     """What one agent was told by one probe, once or several times in a row."""
 
     probe: str
+    asked: str
+    """Which of the probe's checks; empty if all."""
     agent: str
     """As it calls itself, in one line of 200 characters at most."""
     code: int
+    failed: tuple[str, ...]
+    """The names of the checks that failed."""
     told: str
-    """What fails, the last time; empty if nothing does."""
+    """Why, the last time; empty if nothing fails."""
     first_at: float
     """In the clock's seconds, as is `last_at`."""
     last_at: float
@@ -35,17 +39,26 @@ class Ledger:
         self._entries: deque[Entry] = deque(maxlen=ENTRIES)
         self._answers: Counter[tuple[str, int]] = Counter()
 
-    def enter(self, probe: str, agent: str, code: int, told: str, now: float) -> None:
+    def enter(
+        self,
+        probe: str,
+        agent: str,
+        code: int,
+        told: str,
+        now: float,
+        asked: str = "",
+        failed: tuple[str, ...] = (),
+    ) -> None:
         """Remembers one answer."""
-        new = Entry(probe, one_line(agent), code, one_line(told), now, now)
+        new = Entry(probe, asked, one_line(agent), code, failed, one_line(told), now, now)
         with self._lock:
             self._answers[probe, code] += 1
             self._entries.append(self._merged(new))
 
     def _merged(self, new: Entry) -> Entry:
         for entry in reversed(self._entries):
-            if (entry.probe, entry.agent) == (new.probe, new.agent):
-                if entry.code != new.code:
+            if (entry.probe, entry.asked, entry.agent) == (new.probe, new.asked, new.agent):
+                if (entry.code, entry.failed) != (new.code, new.failed):
                     break
                 self._entries.remove(entry)
                 return replace(new, first_at=entry.first_at, times=entry.times + 1)

@@ -118,13 +118,15 @@ def enter_in_the_ledger(response: Response) -> Response:
     if probe in status.PROBES and request.method != "OPTIONS":
         now = current_health().monitor.clock.now()
         agent = request.headers.get("User-Agent", "")
-        _ledger().enter(probe, agent, response.status_code, g.get("told", ""), now)
+        told, asked, failed = g.get("told", ""), g.get("asked", ""), g.get("failed", ())
+        _ledger().enter(probe, agent, response.status_code, told, now, asked, failed)
     return response
 
 
 def _answer(probe: str, name: str | None) -> Response:
     health = current_health()
     report = health.report(probe, _names(health.monitor.names(probe), name))
+    g.failed = report.failed
     g.told = ", ".join(f"{r.name}: {r.reason}" for r in report.results if r.status is Status.FAIL)
     media_type = request.accept_mimetypes.best_match(_OFFERS, default="text/plain")
     if media_type == "text/plain":
@@ -144,8 +146,12 @@ def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
             g.told = "no such check"
             abort(404, f"This probe has no such check; it has: {', '.join(known) or 'none'}.")
     if name is not None:
+        g.asked = name
         return [name]
-    return [one for one in known if one not in excluded] if excluded else None
+    if not excluded:
+        return None
+    g.asked = f"without {', '.join(one for one in known if one in excluded)}"
+    return [one for one in known if one not in excluded]
 
 
 def _text(report: Report, verbose: bool) -> str:

@@ -135,6 +135,7 @@ class _ChangeSchema(Schema):
 
 class _EntrySchema(Schema):
     probe = fields.String()
+    asked = fields.String()
     agent = fields.String()
     code = fields.Integer()
     told = fields.String()

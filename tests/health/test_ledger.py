@@ -24,6 +24,28 @@ def test_another_answer_begins_a_new_entry_and_keeps_the_old_one():
     ]
 
 
+def test_a_last_answer_for_another_reason_does_not_cover_those_before_it():
+    ledger = Ledger()
+    for now in range(600):
+        ledger.enter("ready", "kubelet", 503, f"database: refused {now}", now, failed=("database",))
+    ledger.enter("ready", "kubelet", 503, "cache: down", 600, failed=("cache",))
+    assert [(e.told, e.times) for e in ledger.entries()] == [
+        ("cache: down", 1),
+        ("database: refused 599", 600),
+    ]
+
+
+def test_who_asks_for_one_check_is_told_apart_from_who_asks_for_all():
+    ledger = Ledger()
+    for asked in ("", "disk", "", "without disk"):
+        ledger.enter("ready", "curl", 200, "", 1, asked)
+    assert [(e.asked, e.times) for e in ledger.entries()] == [
+        ("without disk", 1),
+        ("", 2),
+        ("disk", 1),
+    ]
+
+
 def test_agents_and_probes_are_told_apart():
     ledger = Ledger()
     for probe, agent in (("live", "a"), ("ready", "a"), ("ready", "b"), ("live", "a")):

@@ -111,14 +111,15 @@ def test_the_ledger_tells_who_probed_and_what_they_were_told(mixed):
     mixed.get("/nope")
     ledger = mixed.get("/status", headers=JSON).json["ledger"]
     assert {e["agent"] for e in ledger} == {"kube-probe/1.31"}
-    assert [(e["probe"], e["code"], e["told"]) for e in reversed(ledger)] == [
-        ("live", 200, ""),
-        ("ready", 503, "database: connection refused"),
-        ("ready", 200, ""),
-        ("startup", 200, ""),
-        ("ready", 404, "no such check"),
+    assert [(e["probe"], e["asked"], e["code"], e["told"]) for e in reversed(ledger)] == [
+        ("live", "", 200, ""),
+        ("ready", "", 503, "database: connection refused"),
+        ("ready", "without database", 200, ""),
+        ("startup", "disk", 200, ""),
+        ("ready", "", 404, "no such check"),
     ]
     page = mixed.get("/status").text
+    assert "ready without database" in page
     assert "kube-probe/1.31" in page
     assert "database: connection refused" in page
 
