@@ -75,9 +75,12 @@ class History:
         return change
 
     def is_change(self, result: Result) -> bool:
-        """Whether this status is another than the last one that was seen."""
+        """Whether this status is another than the last one that was seen. What was found out
+        before that one, and comes after it, is none."""
         before = self._standing.get(result.name)
-        return result.status is not (before.status if before else Status.PASS)
+        if before is None:
+            return result.status is not Status.PASS
+        return result.status is not before.status and result.at >= before.at
 
     def past(self, name: str) -> Past:
         """What is remembered under this name."""

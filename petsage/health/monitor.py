@@ -211,8 +211,8 @@ class Monitor:
         for run in awaited:
             seconds = min(asked + deadline, run.started + run.timeout) - self.clock.now()
             self.clock.wait(run.done, max(0.0, seconds))
-        now = self.clock.now()
         with self._told():
+            now = self.clock.now()  # with the lock held: the history takes nothing belated
             for ask in asks:
                 self._expire(ask.slot, now)
             return now, [self._answer(ask, now, asked) for ask in asks]
@@ -249,14 +249,14 @@ class Monitor:
 
     def _work(self, slot: _Slot, run: _Run) -> None:
         reason = _outcome(slot.check.run)
-        now = self.clock.now()
         with self._told():
+            now = self.clock.now()
             self._expire(slot, now)
             if not run.overdue:
                 self._record(slot, now, now - run.started, reason)
             if slot.run is run:
                 slot.run = None
-        run.done.set()
+            run.done.set()  # a log that blocks must not hold who waits
 
     def _expire(self, slot: _Slot, now: float) -> None:
         """Gives up the slot's run if it has taken too long."""

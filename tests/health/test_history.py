@@ -39,6 +39,14 @@ def test_a_change_says_from_to_and_how_long():
     assert history.past("db").since == 70
 
 
+def test_what_comes_belated_is_no_change():
+    history = History([])
+    for at, status in ((10, "pass"), (20, "fail"), (15, "pass"), (30, "fail")):
+        history.seen(result(status, at))
+    (change,) = history.changes()
+    assert (change.result.at, change.held_seconds) == (20, 10)
+
+
 def test_of_an_unknown_name_nothing_is_remembered():
     assert History([]).past("nope").results == ()
 

@@ -431,6 +431,29 @@ def test_the_lock_is_not_held_while_a_change_is_logged(caplog):
     assert asked == [Status.FAIL]
 
 
+def test_a_report_does_not_wait_for_the_log():
+    writing, go = threading.Event(), threading.Event()
+
+    class Blocked(logging.Handler):
+        def emit(self, record):
+            if threading.current_thread().name.startswith("check "):
+                writing.set()
+                assert go.wait(30)
+
+    clock = ManualClock()
+    monitor = Monitor([check(run=Subject(CheckFailed("down")))], clock=clock)
+    logger = logging.getLogger("petsage.monitor")
+    handler = Blocked()
+    logger.addHandler(handler)
+    try:
+        assert only(monitor.report("ready")).reason == "down"
+        assert clock.time == 1000
+        assert writing.wait(10)
+    finally:
+        go.set()
+        logger.removeHandler(handler)
+
+
 def test_evidence_is_told_at_once_beside_the_checks():
     unwell = Evidence("drain", {"ready": lambda: "stopping"})
     monitor = Monitor([check()], [unwell])
