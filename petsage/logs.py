@@ -17,6 +17,9 @@ request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_hea
 _HARMLESS = re.compile(r"[0-9A-Za-z_-]{8,64}", re.ASCII)  # as deploy/nginx.conf has it
 
 
+_FRAME = re.compile(r"[ |]*  File ")  # the bars are an ExceptionGroup's
+
+
 def request_id() -> str | None:
     """The ID of the request that this thread serves, if it has one that is harmless in a log."""
     headers = request_headers.get()
@@ -66,8 +69,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "process": record.process,
             **({"request_id": identifier} if identifier else {}),
-            "event": record.getMessage(),
-            **({"trace": "".join(_trace(record))} if record.exc_info else {}),
+            "event": _event(record),
+            **({"trace": "".join(trace)} if (trace := _trace(record)) else {}),
         }
 
 
@@ -87,17 +90,23 @@ class TextFormatter(JsonFormatter):
         return "\n".join([head, *_indented(_trace(record))])
 
 
+def _event(record: logging.LogRecord) -> str:
+    """A message whose arguments do not fit it is told as it was given: it must not be lost."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return f"{record.msg!r} {record.args!r}"
+
+
 def _trace(record: logging.LogRecord) -> list[str]:
-    if not record.exc_info:
-        return []
-    return traceback.format_exception(*record.exc_info)
+    trace = traceback.format_exception(*record.exc_info) if record.exc_info else []
+    return trace + (record.stack_info or "").splitlines(keepends=True)
 
 
 def _indented(trace: Iterable[str]) -> Iterator[str]:
     for piece in trace:
         # A stack frame has lines of its own; in a message a line break is the message's.
-        frame = piece.startswith("  File ")
-        for line in piece.splitlines() if frame else [piece.strip("\n")]:
+        for line in piece.splitlines() if _FRAME.match(piece) else [piece.strip("\n")]:
             yield "    " + _printable(line)
 
 

@@ -124,6 +124,26 @@ def test_a_trace_is_readable_below_its_line_of_text():
     assert lines[-1] == "    RuntimeError: gone"
 
 
+def test_the_trace_of_a_group_is_readable_too():
+    error = ExceptionGroup("two\nlines", [raised("gone")])
+    text = logs.TextFormatter("r1", "i1").format(record("Exception", error=error))
+    assert re.search(r'\n +\|   File "[^\n]+fails\n +\|     raise RuntimeError', text)
+    assert text.count("\\n") == 1  # the message's own
+
+
+def test_a_message_whose_arguments_do_not_fit_is_one_line(form):
+    line = form(record("%d pets", "no"))
+    assert len(line.splitlines()) == 1
+    assert all(word in line for word in ("%d pets", "no"))
+
+
+def test_a_stack_that_was_asked_for_is_told_as_a_trace(form):
+    asked = record("where")
+    asked.stack_info = 'Stack (most recent call last):\n  File "shop.py", line 1, in sell'
+    head, *stack = form(asked).splitlines()
+    assert "in sell" in (stack[-1] if stack else json.loads(head)["trace"])
+
+
 def test_a_trace_is_one_field_of_json():
     line = logs.JsonFormatter("r1", "i1").format(record("Exception", error=raised("gone")))
     assert json.loads(line)["trace"].splitlines()[-1] == "RuntimeError: gone"
