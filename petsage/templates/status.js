@@ -30,6 +30,7 @@ function sync(old, fresh) {
 
 async function refresh() {
   const lost = document.getElementById("lost");
+  const icon = document.querySelector("link[rel=icon]");
   try {
     const answer = await fetch(location.href, {
       headers: { Accept: "text/html" },
@@ -38,11 +39,13 @@ async function refresh() {
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.title = fresh.title;
-    for (const part of ["link[rel=icon]", "#page"]) {
-      sync(document.querySelector(part), fresh.querySelector(part));
-    }
+    sync(icon, fresh.querySelector("link[rel=icon]"));
+    sync(document.getElementById("page"), fresh.getElementById("page"));
     lost.hidden = true;
   } catch {
+    if (lost.hidden) document.title = `no answer · ${document.title}`;
+    icon.href = icon.href.replace(/%23\w{6}/, "%23888888");
+    document.getElementById("page").className = "old";
     lost.hidden = false;
   }
 }

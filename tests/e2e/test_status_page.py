@@ -160,14 +160,22 @@ def test_a_row_that_comes_first_moves_the_others_and_makes_none_new(browser):
 
 def test_an_instance_that_is_gone_is_told_and_its_return_too(browser):
     lost = "#lost"
+
+    def seen():
+        icon = browser.find_element(By.CSS_SELECTOR, "link[rel=icon]").get_attribute("href")
+        opacity = "return getComputedStyle(document.getElementById('page')).opacity"
+        return browser.title, "888888" in icon, browser.execute_script(opacity)
+
     with instance(check()) as url:
         browser.get(f"{url}/status")
         assert not browser.find_element(By.CSS_SELECTOR, lost).is_displayed()
     refresh(browser)
     wait_until(lambda: text(browser, lost) == "No answer. What is below is old.")
+    assert seen() == ("no answer · pass · i1 · PetSage", True, "0.5")
     with instance(check(), port=int(url.rpartition(":")[2])):
         refresh(browser)
         wait_until(lambda: not browser.find_element(By.CSS_SELECTOR, lost).is_displayed())
+        assert seen() == ("pass · i1 · PetSage", False, "1")
     complaints(browser)
 
 
@@ -194,7 +202,9 @@ def test_with_a_keyboard_alone_what_fails_can_be_reached(browser):
         browser.switch_to.active_element.send_keys(Keys.ENTER)
         assert browser.current_url.endswith("#check-database")
         refresh(browser)
+        assert browser.execute_script("return document.querySelector(':target').checkVisibility()")
         browser.switch_to.active_element.send_keys(Keys.TAB)
+        assert browser.switch_to.active_element.text == "Metrics"
 
 
 CONTRASTS = """
@@ -237,7 +247,7 @@ def test_every_text_has_the_contrast_of_wcag_aa(browser, scheme, state):
     assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1280])
 def test_nothing_is_wider_than_the_screen(browser, width):
     long = check("a-check-with-the-longest-name-that-one-may-have." + "x" * 16, mixed()[1].run)
     with instance(*mixed(), long) as url, screen(browser, width):
@@ -247,3 +257,5 @@ def test_nothing_is_wider_than_the_screen(browser, width):
         assert browser.execute_script(wide) <= width
         for word in ("database", "connection refused", "HeadlessChrome"):
             assert word in text(browser, "main")
+        reason = browser.find_element(By.CSS_SELECTOR, "#check-database .reason")
+        assert reason.size["width"] >= 150
