@@ -180,7 +180,9 @@ class Monitor:
         now = self.clock.now()
         seen = [one.result(probe, now) for one in evidence]
         with self._lock:
-            usable = [ask.usable(now, now) or (ask.slot.run and ask.slot.missed) for ask in asks]
+            usable = [
+                ask.usable(now, now) or (ask.slot.missed if ask.slot.run else None) for ask in asks
+            ]
         return Report(probe, (*seen, *filter(None, usable)), now)
 
     def past(self, name: str) -> Past:
@@ -330,6 +332,6 @@ def _reason(run: Callable[[], object]) -> str:
 
 def one_line(text: str) -> str:
     """Reasons stand in lines of text and are read by a kubelet, which keeps 10 KiB of them all."""
-    words = " ".join(text.split())
+    words = " ".join(text[:1000].split())
     printable = "".join(c if c.isprintable() else "?" for c in words)
-    return printable if len(printable) <= 200 else printable[:199] + "…"
+    return printable if len(words) <= 200 and len(text) <= 1000 else printable[:199] + "…"

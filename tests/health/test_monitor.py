@@ -241,6 +241,8 @@ def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
     [
         ("two\nlines\x1b[31m", "two lines?[31m"),
         ("x" * 1000, "x" * 199 + "…"),
+        ("x" + " " * 2000 + "y", "x…"),
+        ("x" * 200 + "\n" * 800, "x" * 200),
         ("", "failed"),
     ],
 )
