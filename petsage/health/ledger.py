@@ -34,7 +34,9 @@ class Entry:
 class Ledger:
     """The last answers to probes, in memory that does not grow however many agents there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
+        """`since` is now, in the clock's seconds: what was before is not remembered."""
+        self.since = since
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=ENTRIES)
         self._answers: Counter[tuple[str, int]] = Counter()

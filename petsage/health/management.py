@@ -43,7 +43,7 @@ def create_app(health: Health) -> Flask:
     """The application of the management listener, which tells this health in detail."""
     app = Flask("petsage", static_folder=None)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    ledger = Ledger()
+    ledger = Ledger(health.monitor.clock.now())
     app.extensions["petsage"] = health
     app.extensions["petsage_ledger"] = ledger
     app.extensions["petsage_metrics"] = metrics.registry(health, ledger)

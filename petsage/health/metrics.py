@@ -34,7 +34,9 @@ class HealthCollector(Collector):
         yield from self._checks()
         yield from self._instance()
         answers = CounterMetricFamily(
-            "petsage_probe_answers", "Answers to probes, by HTTP status.", labels=["probe", "code"]
+            "petsage_probe_answers",
+            "Answers to probes on the management listener, by HTTP status.",
+            labels=["probe", "code"],
         )
         for (probe, code), count in sorted(self._ledger.answers().items()):
             answers.add_metric([probe, str(code)], count)

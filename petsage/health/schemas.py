@@ -1,7 +1,7 @@
 """What goes over the wire, and how it looks there."""
 
+import dataclasses
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -111,17 +111,14 @@ def _observation(result: Result, began: float) -> dict[str, Any]:
     }
 
 
-class _ResultSchema(Schema):
-    status = fields.String()
-    reason = fields.String()
-    duration_seconds = fields.Float()
+class _PastResultSchema(ResultSchema):
+    at = fields.AwareDateTime()
 
 
-class _RowSchema(_ResultSchema):
-    name = fields.String()
+class _RowSchema(ResultSchema):
     status_seconds = fields.Float()
     age_seconds = fields.Float()
-    results = fields.List(fields.Nested(_ResultSchema))
+    results = fields.List(fields.Nested(_PastResultSchema(exclude=("name",))))
 
 
 class _ChangeSchema(Schema):
@@ -149,6 +146,7 @@ class OverviewSchema(Schema):
 
     status = fields.String()
     at = fields.AwareDateTime()
+    since = fields.AwareDateTime()
     release = fields.String()
     instance = fields.String()
     uptime_seconds = fields.Float()
@@ -162,22 +160,20 @@ class OverviewSchema(Schema):
 
 def overview_body(page: Overview) -> bytes:
     """The status page as JSON."""
-    changes = [
-        {
-            **asdict(change.result),
-            "at": page.time(change.result.at),
-            "was": change.was,
-            "held_seconds": change.held_seconds,
-        }
-        for change in page.changes
-    ]
-    ledger = [
-        {**asdict(e), "first_at": page.time(e.first_at), "last_at": page.time(e.last_at)}
-        for e in page.ledger
-    ]
-    content = {name: getattr(page, name) for name in OverviewSchema._declared_fields}
-    moments = {"at": page.time(page.at), "changes": changes, "ledger": ledger}
-    return json_line(OverviewSchema().dump(content | moments))
+
+    def told(one: Any, *moments: str) -> dict[str, Any]:
+        content = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+        return content | {name: page.time(content[name]) for name in moments}
+
+    content = told(page, "at", "since") | {
+        "checks": [
+            told(row) | {"results": [told(result, "at") for result in row.results]}
+            for row in page.checks
+        ],
+        "changes": [told(change) | told(change.result, "at") for change in page.changes],
+        "ledger": [told(entry, "first_at", "last_at") for entry in page.ledger],
+    }
+    return json_line(OverviewSchema().dump(content))
 
 
 def contract_holds() -> None:

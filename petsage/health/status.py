@@ -49,6 +49,8 @@ class Overview:
     checks: tuple[Row, ...]
     changes: tuple[Change, ...]
     ledger: tuple[Entry, ...]
+    since: float
+    """Since when all this is remembered: the memory is the probe worker's, and ends with it."""
 
     def time(self, at: float) -> datetime:
         """The time of day at this moment of the clock."""
@@ -80,6 +82,7 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> Overview:
         checks=tuple(_row(health, result, now) for result in report.results),
         changes=health.monitor.changes(),
         ledger=ledger.entries(),
+        since=ledger.since,
     )
 
 

@@ -6,7 +6,7 @@ from petsage.health.ledger import ENTRIES, Ledger
 
 
 def test_equal_answers_in_a_row_are_one_entry():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for now in (10, 20, 30):
         ledger.enter("ready", "kubelet", 200, "", now)
     (entry,) = ledger.entries()
@@ -14,7 +14,7 @@ def test_equal_answers_in_a_row_are_one_entry():
 
 
 def test_another_answer_begins_a_new_entry_and_keeps_the_old_one():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for now, code, told in ((1, 200, ""), (2, 503, "a"), (3, 503, "b"), (4, 200, "")):
         ledger.enter("ready", "kubelet", code, told, now)
     assert [(e.code, e.told, e.times) for e in ledger.entries()] == [
@@ -25,7 +25,7 @@ def test_another_answer_begins_a_new_entry_and_keeps_the_old_one():
 
 
 def test_a_last_answer_for_another_reason_does_not_cover_those_before_it():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for now in range(600):
         ledger.enter("ready", "kubelet", 503, f"database: refused {now}", now, failed=("database",))
     ledger.enter("ready", "kubelet", 503, "cache: down", 600, failed=("cache",))
@@ -36,7 +36,7 @@ def test_a_last_answer_for_another_reason_does_not_cover_those_before_it():
 
 
 def test_who_asks_for_one_check_is_told_apart_from_who_asks_for_all():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for asked in ("", "disk", "", "without disk"):
         ledger.enter("ready", "curl", 200, "", 1, asked)
     assert [(e.asked, e.times) for e in ledger.entries()] == [
@@ -47,7 +47,7 @@ def test_who_asks_for_one_check_is_told_apart_from_who_asks_for_all():
 
 
 def test_agents_and_probes_are_told_apart():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for probe, agent in (("live", "a"), ("ready", "a"), ("ready", "b"), ("live", "a")):
         ledger.enter(probe, agent, 200, "", 1)
     assert [(e.probe, e.agent, e.times) for e in ledger.entries()] == [
@@ -58,7 +58,7 @@ def test_agents_and_probes_are_told_apart():
 
 
 def test_it_does_not_grow_with_agents_nor_with_the_length_of_their_names():
-    ledger = Ledger()
+    ledger = Ledger(0)
     for i in range(10_000):
         ledger.enter("live", f"{i}\n\x1b[31m" + "x" * 10_000, 200, "y" * 10_000, i)
     entries = ledger.entries()
@@ -70,7 +70,7 @@ def test_it_does_not_grow_with_agents_nor_with_the_length_of_their_names():
 
 
 def test_no_answer_is_lost_between_threads():
-    ledger = Ledger()
+    ledger = Ledger(0)
 
     def probe(agent):
         for now in range(500):

@@ -62,6 +62,9 @@ def test_the_same_is_told_as_json(mixed, board, clock):
     at = datetime.fromisoformat(body.pop("at"))
     assert abs((datetime.now().astimezone() - at).total_seconds()) < 60
     failed = {"status": "fail", "reason": "connection refused", "duration_seconds": 0.0}
+    assert body.pop("since") == at.isoformat()
+    (past,) = body["checks"][2]["results"]
+    assert past.pop("at") == at.isoformat()
     assert body["checks"][2] == {
         **failed,
         "name": "database",
