@@ -98,7 +98,8 @@ class History:
 
 
 def tell(change: Change) -> None:
-    """Writes a change to the log."""
+    """Writes a change to the log. Each process that is asked finds it out, and tells it, for
+    itself: the line has the process's id."""
     result = change.result
     level = logging.INFO if result.status is Status.PASS else logging.WARNING
     was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"

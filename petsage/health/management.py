@@ -115,7 +115,7 @@ def _ledger() -> Ledger:
 def enter_in_the_ledger(response: Response) -> Response:
     """Each answer to a probe, the refusal of an unknown name included. OPTIONS asks nothing."""
     probe = (request.endpoint or "").rpartition(".")[2]
-    if probe in status.PROBES and request.method != "OPTIONS":
+    if probe in status.MANAGED and request.method != "OPTIONS":
         now = current_health().monitor.clock.now()
         agent = request.headers.get("User-Agent", "")
         told, asked, failed = g.get("told", ""), g.get("asked", ""), g.get("failed", ())

@@ -9,8 +9,8 @@ from petsage.health.ledger import Entry, Ledger
 from petsage.health.report import ALL, Report
 from petsage.health.service import Health
 
-PROBES = ("live", "ready", "startup")
-"""Those that the management listener answers."""
+MANAGED = ("live", "ready", "startup")
+"""The probes that the management listener answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Overview:
     probes: dict[str, Status]
     """What each probe would be told."""
     checks: tuple[Row, ...]
+    """In the order of their declaration: a row that moved would take the reader's place along."""
     changes: tuple[Change, ...]
     ledger: tuple[Entry, ...]
     since: float
@@ -78,7 +79,7 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> Overview:
         uptime_seconds=now - board.began_at,
         finished_seconds=max(0.0, now - board.finished_at) if board.finished_at else None,
         draining=board.draining,
-        probes={probe: _verdict(health, probe, report) for probe in PROBES},
+        probes={probe: _verdict(health, probe, report) for probe in MANAGED},
         checks=tuple(_row(health, result, now) for result in report.results),
         changes=health.monitor.changes(),
         ledger=ledger.entries(),
