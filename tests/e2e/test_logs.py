@@ -119,6 +119,14 @@ def test_a_change_is_told_and_healthy_probes_are_not(shop):
     assert line["event"].endswith(": no shelf")
 
 
+def test_a_drain_is_told(tmp_path):
+    with served(tmp_path, workers=1, drain_seconds=30) as service:
+        service.process.terminate()
+        wait_until(lambda: get(f"{service.management}/readyz").status == 503)
+        (line,) = told(service, "check drain: fail")
+    assert line["event"].endswith(": the instance is stopping")
+
+
 def test_a_forged_line_stays_where_it_was_sent(shop):
     forged = "%0A2026-11-23T00:00:00+00:00%20info%20r1%20i1%20forged[1]%20-%20x"
     get(f"{shop.main}/say?what=attack{forged}")
