@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from petsage.health.checks import Check, CheckFailed, Result, Status
+from petsage.checks import Check, CheckFailed, Result, Status
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -68,17 +68,18 @@ def create_management_app(config: "Config | None" = None, application: object = 
     """
     from flask import Flask
 
-    from petsage.board import board
     from petsage.config import Config
-    from petsage.health import management, workers
     from petsage.health.monitor import Monitor, SystemClock
     from petsage.health.service import Health, drain
+    from petsage.management import views as management
+    from petsage.management import workers
+    from petsage.scoreboard import scoreboard
 
     config = config or Config.load()
     known = application.extensions.get("petsage") if isinstance(application, Flask) else None
     checks = known.monitor.checks if isinstance(known, Health) else config.checks
     asked = workers.Workers(
-        partial(workers.ask, config.bind), board, SystemClock(), config.stuck_seconds
+        partial(workers.ask, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )
-    monitor = Monitor(checks, [drain(board), asked.evidence()])
-    return management.create_app(Health(monitor, board, config))
+    monitor = Monitor(checks, [drain(scoreboard), asked.evidence()])
+    return management.create_app(Health(monitor, scoreboard, config))

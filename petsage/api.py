@@ -12,8 +12,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.exceptions import HTTPException
 
 from petsage import FeatureError, features
-from petsage.errors import error_response
-from petsage.health.checks import Check, whereabouts
+from petsage.checks import Check, whereabouts
+from petsage.http_errors import error_response
 
 OPENAPI_URL = "/api/v1/openapi.json"
 

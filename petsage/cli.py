@@ -8,15 +8,16 @@ from typing import NoReturn
 import click
 from marshmallow import ValidationError
 
-from petsage import FeatureError, check
+from petsage import FeatureError
 from petsage import deploy as files
 from petsage.builder import BuildError
-from petsage.builder.commands import feature
+from petsage.builder.command import feature
+from petsage.checking import run as check
+from petsage.checks import Check, Status, whereabouts
 from petsage.config import Config, ConfigError, package_version
-from petsage.health.checks import Check, Status, whereabouts
-from petsage.health.dependencies import checks_from_urls
-from petsage.rollout_cli import seconds_or_0, smoke_test
-from petsage.serve import ServeError, serve
+from petsage.dependencies.declaration import checks_from_urls
+from petsage.rollout.command import seconds_or_0, smoke_test
+from petsage.serving.start import ServeError, serve
 
 EX_SOFTWARE = 70
 EX_CONFIG = 78

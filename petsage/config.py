@@ -14,8 +14,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from petsage.address import Address
-from petsage.health.checks import Check
-from petsage.health.dependencies import declared_checks
+from petsage.checks import Check
+from petsage.dependencies.declaration import declared_checks
 from petsage.hints import nearest
 
 PREFIX = "PETSAGE_"

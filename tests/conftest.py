@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from petsage.board import Board
 from petsage.config import Config
+from petsage.scoreboard import Scoreboard
 
 
 def pytest_configure() -> None:
@@ -20,6 +20,6 @@ def config() -> Config:
 
 
 @pytest.fixture
-def board() -> Board:
-    """A board of the test's own."""
-    return Board()
+def scoreboard() -> Scoreboard:
+    """A scoreboard of the test's own."""
+    return Scoreboard()

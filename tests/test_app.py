@@ -7,9 +7,9 @@ import pytest
 from flask import request
 
 from petsage import MAX_BODY_BYTES, create_app, create_management_app, health
+from petsage.checks import Check
 from petsage.config import Config
-from petsage.health.checks import Check
-from tests.health.fakes import Subject, check
+from tests.fakes import Subject, check
 
 
 @pytest.fixture

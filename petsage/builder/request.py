@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from petsage.builder import BuildError, types
-from petsage.health.checks import OWN_NAMES
+from petsage.checks import OWN_NAMES
 from petsage.hints import nearest
 
 MAX_BYTES = 64 * 1024

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from petsage.health.checks import Result, Status
+from petsage.checks import Result, Status
 
 RESULTS = 30
 """How many results of each check are kept."""

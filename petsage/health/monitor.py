@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from petsage.health.checks import Check, CheckFailed, Result, Status, whereabouts
+from petsage.checks import Check, CheckFailed, Result, Status, whereabouts
 from petsage.health.history import Change, History, Past, tell
 from petsage.health.report import ALL, LIMITS, Evidence, Limits, Report
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from petsage.health.checks import Result, Status, worst
+from petsage.checks import Result, Status, worst
 
 ALL = "all"
 """Asks for everything, whatever its probes: no probe, but a look at the instance."""

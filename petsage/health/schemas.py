@@ -8,11 +8,11 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from petsage.checks import SMOKE_TEST, Result
 from petsage.config import Config
-from petsage.health.checks import SMOKE_TEST, Result
 from petsage.health.report import Report
 from petsage.health.service import FAILURE, SUCCESS, SmokeTest
-from petsage.health.status import Overview
+from petsage.management.status import Overview
 
 
 class SmokeTestSchema(Schema):

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from petsage.board import Board
+from petsage.checks import SMOKE_TEST, Status
 from petsage.config import Config
-from petsage.health.checks import SMOKE_TEST, Status
 from petsage.health.monitor import Monitor
 from petsage.health.report import Evidence, Report
+from petsage.scoreboard import Scoreboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Health:
     """What an application knows of its own health: it stands at `app.extensions["petsage"]`."""
 
     monitor: Monitor
-    board: Board
+    scoreboard: Scoreboard
     config: Config
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
@@ -47,11 +47,11 @@ class Health:
         """
         if probe != "startup" or names is not None:
             return self.monitor.report(probe, names)
-        if self.board.started:
+        if self.scoreboard.started:
             return Report(probe, (), self.monitor.clock.now())
         report = self.monitor.report(probe)
         if report.status is not Status.FAIL:
-            self.board.started = True
+            self.scoreboard.started = True
         return report
 
 
@@ -61,10 +61,10 @@ def run_smoke_test(health: Health) -> SmokeTest:
     return replace(FAILURE, failed=failed) if failed else SUCCESS
 
 
-def drain(board: Board) -> Evidence:
+def drain(scoreboard: Scoreboard) -> Evidence:
     """Readiness ends when the instance is about to stop."""
 
     def verdict() -> str:
-        return "the instance is stopping" if board.draining else ""
+        return "the instance is stopping" if scoreboard.draining else ""
 
     return Evidence("drain", {"ready": verdict})

@@ -6,7 +6,7 @@ from typing import cast
 from flask import Blueprint, Response, current_app
 from flask_smorest import Blueprint as DocumentedBlueprint
 
-from petsage.health.checks import Status
+from petsage.checks import Status
 from petsage.health.schemas import SmokeTestFailureSchema, SmokeTestSchema, smoke_test_body
 from petsage.health.service import FAILURE, SUCCESS, Health, http_status, run_smoke_test
 

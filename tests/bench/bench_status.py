@@ -13,15 +13,15 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import pytest
 
 from petsage import CheckFailed
-from petsage.board import Board
 from petsage.config import Config
-from petsage.health import management
 from petsage.health.history import RESULTS
 from petsage.health.monitor import Monitor
 from petsage.health.report import ALL
 from petsage.health.service import Health, drain
+from petsage.management import views as management
+from petsage.scoreboard import Scoreboard
 from tests.e2e.proxy import nginx
-from tests.health.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check
 from tests.support import environment_of, free_port, get, served, tool, wait_until
 
 
@@ -31,12 +31,12 @@ def client():
     clock = ManualClock()
     down, fine = Subject(CheckFailed("connection refused by 10.0.0.7")), Subject()
     checks = [check(f"service-{i:03}", down if i % 9 == 0 else fine) for i in range(200)]
-    monitor = Monitor(checks, [drain(Board())], clock)
+    monitor = Monitor(checks, [drain(Scoreboard())], clock)
     for _ in range(RESULTS):
         monitor.report(ALL)
         clock.time += 31
     clock.time -= 31
-    client = management.create_app(Health(monitor, Board(), Config())).test_client()
+    client = management.create_app(Health(monitor, Scoreboard(), Config())).test_client()
     for i in range(60):
         client.get("/readyz", headers={"User-Agent": f"agent {i}"})
     return client
@@ -64,13 +64,13 @@ def test_the_page_with_200_checks_takes_less_than_50_ms_of_one_core(client, path
 
 # gunicorn's own logger, no request IDs: what there is without any of it.
 WITHOUT = """\
-from petsage.gunicorn_conf import *
+from petsage.serving.settings import *
 
 logger_class = "gunicorn.glogging.Logger"
 logconfig_dict = {}
 
 def pre_request(worker, req):
-    if board.draining:
+    if scoreboard.draining:
         req.force_close()
 """
 

@@ -14,7 +14,7 @@ import redis
 from psycopg import sql
 
 from tests.certificates import Authority, Files
-from tests.dependencies import AWKWARD_PASSWORDS, verdict
+from tests.declared import AWKWARD_PASSWORDS, verdict
 from tests.e2e import servers
 from tests.e2e.servers import HOST, Server
 from tests.support import free_port, get, served, wait_until

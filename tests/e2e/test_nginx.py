@@ -221,7 +221,7 @@ def test_the_proxy_lets_go_of_a_connection_before_gunicorn_does():
         [
             tool("gunicorn"),
             "--config",
-            "python:petsage.gunicorn_conf",
+            "python:petsage.serving.settings",
             "--print-config",
             "wsgi:app",
         ],

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from petsage.client import Client, Target
-from petsage.rollout import Outcome, Plan, Rollout
+from petsage.rollout.rounds import Outcome, Plan, Rollout
 from tests.certificates import Authority
 from tests.hostile import (
     Connection,

@@ -10,14 +10,14 @@ from selenium.webdriver.common.keys import Keys
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from petsage import CheckFailed
-from petsage.board import Board
 from petsage.config import Config
-from petsage.health import management
 from petsage.health.monitor import Monitor
 from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
+from petsage.management import views as management
+from petsage.scoreboard import Scoreboard
 from tests.e2e.browser import chromium, complaints, requested
-from tests.health.fakes import Subject, check
+from tests.fakes import Subject, check
 from tests.support import get, served, wait_until
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -57,9 +57,11 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def instance(*checks, evidence=(), draining=False, port=0):
     """The management application of an instance in this process; yields its base URL."""
-    board = Board()
-    board.draining = draining
-    health = Health(Monitor(checks, [drain(board), *evidence]), board, Config(instance="i1"))
+    scoreboard = Scoreboard()
+    scoreboard.draining = draining
+    health = Health(
+        Monitor(checks, [drain(scoreboard), *evidence]), scoreboard, Config(instance="i1")
+    )
     app = management.create_app(health)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever)

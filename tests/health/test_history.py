@@ -4,7 +4,7 @@ from petsage import CheckFailed, Result, Status
 from petsage.health.history import CHANGES, RESULTS, History
 from petsage.health.monitor import Monitor
 from petsage.health.report import ALL, Evidence
-from tests.health.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check
 
 
 def result(status, at, name="db"):

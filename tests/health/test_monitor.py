@@ -13,7 +13,7 @@ import pytest
 from petsage import CheckFailed, Status
 from petsage.health.monitor import Monitor
 from petsage.health.report import Evidence
-from tests.health.fakes import ManualClock, Subject, check, in_a_child, without_threads
+from tests.fakes import ManualClock, Subject, check, in_a_child, without_threads
 from tests.support import wait_until
 
 
@@ -219,7 +219,7 @@ def test_an_old_pass_does_not_outlive_a_refresh_that_hangs():
 def test_a_check_can_end_nothing_but_itself(error):
     result = only(Monitor([check(run=Subject(error))]).report("ready"))
     assert result.status is Status.FAIL
-    assert result.reason.startswith(f"raised {type(error).__name__} (tests.health.fakes:")
+    assert result.reason.startswith(f"raised {type(error).__name__} (tests.fakes:")
 
 
 def test_a_check_that_recurses_without_end_is_contained():
@@ -232,7 +232,7 @@ def test_a_check_that_recurses_without_end_is_contained():
 def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
     monitor = Monitor([check(run=Subject(RuntimeError("password=hunter2")))])
     result = only(monitor.report("ready"))
-    assert result.reason.startswith("raised RuntimeError (tests.health.fakes:")
+    assert result.reason.startswith("raised RuntimeError (tests.fakes:")
     assert "hunter2" not in caplog.text + repr(result)
 
 

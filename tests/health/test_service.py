@@ -3,10 +3,10 @@
 import pytest
 
 from petsage import Status
-from petsage.health.checks import CheckFailed
+from petsage.checks import CheckFailed
 from petsage.health.monitor import Monitor
 from petsage.health.service import FAILURE, SUCCESS, Health, drain, http_status, run_smoke_test
-from tests.health.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def clock():
 
 
 @pytest.fixture
-def health_of(clock, board, config):
-    return lambda *checks: Health(Monitor(checks, [drain(board)], clock), board, config)
+def health_of(clock, scoreboard, config):
+    return lambda *checks: Health(Monitor(checks, [drain(scoreboard)], clock), scoreboard, config)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_once_all_startup_checks_held_in_one_report_startup_passes_for_good(heal
     assert health.report("ready").status is Status.FAIL
 
 
-def test_a_part_of_the_startup_checks_starts_nothing(health_of, board):
+def test_a_part_of_the_startup_checks_starts_nothing(health_of, scoreboard):
     health = health_of(check("a"), check("b", Subject(CheckFailed("down"))))
     assert health.report("startup", ["a"]).status is Status.PASS
-    assert not board.started
+    assert not scoreboard.started
 
 
 def test_startup_is_known_to_every_process_that_shares_the_board(health_of, clock):

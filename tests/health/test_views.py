@@ -5,18 +5,18 @@ from flask import Flask
 
 from petsage import CheckFailed, health
 from petsage.health import schemas
-from tests.health.fakes import Subject, check
+from tests.fakes import Subject, check
 
 BODY = b'{"status":"ok","message":"PetSage Smoke Test: Success!","feature":"smoke_test"}\n'
 
 
 @pytest.fixture
-def answer(config, board):
+def answer(config, scoreboard):
     """Asks an application that has these checks."""
 
     def get(path, *checks, method="GET", **options):
         app = Flask("embedding")
-        health.init_app(app, checks, config=config, board=board)
+        health.init_app(app, checks, config=config, scoreboard=scoreboard)
         return app.test_client().open(path, method=method, **options)
 
     return get
@@ -95,8 +95,8 @@ def test_a_dependency_that_is_down_does_not_fail_the_live_probe(answer):
     assert answer("/livez", check("db", Subject(CheckFailed("down")))).status_code == 200
 
 
-def test_readiness_ends_when_the_drain_begins(answer, board):
-    board.draining = True
+def test_readiness_ends_when_the_drain_begins(answer, scoreboard):
+    scoreboard.draining = True
     assert answer("/readyz").status_code == 503
     assert answer("/livez").status_code == 200
 

@@ -1,0 +1,1 @@
+"""Runs checks for a person, a container or a cron line."""

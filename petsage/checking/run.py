@@ -1,0 +1,79 @@
+"""Runs checks for a person, a container or a cron line: once, or until they hold."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TextIO
+
+from petsage.checks import Check, Status
+from petsage.health.monitor import Clock, Monitor, SystemClock
+from petsage.health.report import LIMITS, Limits, Report
+from petsage.health.schemas import ResultSchema, json_line
+
+_AGAIN_SECONDS = 1.0
+
+
+def run(
+    checks: Iterable[Check],
+    wait_seconds: float = 0,
+    progress: Callable[[Report, float], None] = lambda _report, _left: None,
+    clock: Clock | None = None,
+) -> Report:
+    """The report of all these checks, whatever their probes; each may take its own timeout.
+
+    While it fails and `wait_seconds` are not over, `progress` is told the report and the seconds
+    left, and a second later the checks run again.
+    """
+    clock = clock or SystemClock()
+    asked = [replace(check, probes=frozenset({"smoke"})) for check in checks]
+    slowest = max((check.timeout_seconds for check in asked), default=0.0)
+    # No result is used twice.
+    limits = Limits(deadline=slowest, fresh_at_most=0, stale_at_most=_AGAIN_SECONDS / 2)
+    monitor = Monitor(asked, clock=clock, limits={**LIMITS, "smoke": limits})
+    end = clock.now() + wait_seconds
+    while True:
+        report = monitor.report("smoke")
+        left = end - clock.now()
+        if report.status is not Status.FAIL or left <= 0:
+            return report
+        progress(report, left)
+        clock.wait(threading.Event(), min(_AGAIN_SECONDS, left))
+
+
+class Progress:
+    """Tells in one line of a terminal, and of nothing else, what is waited for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = False
+
+    def __call__(self, report: Report, left: float) -> None:
+        if self._stream.isatty():
+            line = f"waiting {left:.0f} s for {', '.join(report.failed)}"
+            self._write(line[: shutil.get_terminal_size().columns - 1])
+            self._shown = True
+
+    def clear(self) -> None:
+        """Leaves the line to what comes next."""
+        if self._shown:
+            self._write("")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"\r\x1b[K{line}")
+        self._stream.flush()
+
+
+def as_table(report: Report) -> str:
+    """A line for each check: its name, its status, how long it took, and what is unwell."""
+    width = max(len(result.name) for result in report.results)
+    return "".join(
+        f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.reason}".rstrip() + "\n"
+        for r in report.results
+    )
+
+
+def as_json(report: Report) -> bytes:
+    """The same for machines."""
+    checks = [ResultSchema().dump(result) for result in report.results]
+    return json_line({"status": report.status, "checks": checks})

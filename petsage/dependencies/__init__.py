@@ -1,0 +1,1 @@
+"""Dependencies: a URL becomes a check."""

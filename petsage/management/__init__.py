@@ -1,0 +1,1 @@
+"""The operator's side of an instance: probes in detail, status page, metrics."""

@@ -1,0 +1,118 @@
+"""Evidence that the application workers finish requests; only the management side can have it."""
+
+import socket
+import threading
+from collections.abc import Callable
+
+from petsage.address import Address
+from petsage.health.monitor import Clock
+from petsage.health.report import Evidence
+from petsage.scoreboard import Scoreboard
+
+READY_SECONDS = 5
+"""How long an ask may stay without any finished request before readiness fails."""
+
+_ASK_AGAIN_SECONDS = 1
+_ASK_TIMEOUT_SECONDS = 4  # below READY_SECONDS, in which another connection may be answered
+# One listens at the unspecified address, but asks at the loopback one.
+_THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+class Workers:
+    """Asks the main listener, in a thread of its own, whenever somebody asks about the workers.
+
+    Busy is not stuck: an ask may wait for as long as any request is finished meanwhile. Idle is not
+    stuck: without an ask that waits, no silence counts.
+    """
+
+    def __init__(
+        self, ask: Callable[[], None], scoreboard: Scoreboard, clock: Clock, stuck_seconds: float
+    ) -> None:
+        """`ask` returns when the main listener has answered it, and raises `OSError` if it has not:
+        it is asked again until it has, or nobody listens. `stuck_seconds` 0 is never stuck."""
+        self._ask = ask
+        self._board = scoreboard
+        self._clock = clock
+        self._stuck_seconds = stuck_seconds
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._waiting_since: float | None = None
+
+    def evidence(self) -> Evidence:
+        """What the probes are told: each verdict is there at once, and starts an ask beside."""
+        return Evidence(
+            "workers",
+            {
+                "live": lambda: self._verdict(self._stuck_seconds),
+                "ready": lambda: self._verdict(READY_SECONDS),
+                "startup": self._first_answer,
+            },
+        )
+
+    def _verdict(self, limit: float) -> str:
+        self._ask_beside()
+        waiting_since = self._waiting_since
+        if waiting_since is None or not limit:
+            return ""
+        silent = self._clock.now() - max(waiting_since, self._board.finished_at)
+        return f"no worker has finished a request for {silent:.0f} s" if silent >= limit else ""
+
+    def _first_answer(self) -> str:
+        self._ask_beside()
+        return "" if self._board.finished_at else "no worker has answered yet"
+
+    def _ask_beside(self) -> None:
+        """Begins an ask, unless one is under way or the last one began within a second."""
+        now = self._clock.now()
+        with self._lock:
+            if self._waiting_since is not None or now - self._asked_at < _ASK_AGAIN_SECONDS:
+                return
+            self._waiting_since = self._asked_at = now
+        thread = threading.Thread(target=self._wait_for_answer, name="ask workers", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left: nothing was asked
+            self._waiting_since = None
+
+    def _wait_for_answer(self) -> None:
+        """Asks until there is an answer: another connection may find a thread that is free."""
+        while self._still_waits():
+            pass
+        self._waiting_since = None
+
+    def _still_waits(self) -> bool:
+        try:
+            self._ask()
+        except TimeoutError:
+            return True
+        # A worker died with the ask, or a unix socket's queue is full.
+        except (ConnectionResetError, BrokenPipeError, BlockingIOError):
+            self._clock.wait(threading.Event(), _ASK_AGAIN_SECONDS)
+            return True
+        except OSError:  # nobody listens
+            return False
+        return False
+
+
+def ask(address: Address) -> None:
+    """Gets any HTTP answer from a main listener; the request asks to be the connection's last.
+
+    Raises `TimeoutError` after 4 s without a byte, or another `OSError` if there is no answer.
+    """
+    with _connected(address) as connection:
+        connection.sendall(
+            b"GET /livez HTTP/1.1\r\nHost: localhost\r\nUser-Agent: PetSage\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        if not connection.recv(1):
+            raise ConnectionResetError("no answer")
+
+
+def _connected(address: Address) -> socket.socket:
+    if not address.path:
+        host = _THIS_HOST.get(address.host, address.host)
+        return socket.create_connection((host, address.port), _ASK_TIMEOUT_SECONDS)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_ASK_TIMEOUT_SECONDS)
+    connection.connect(address.path)
+    return connection

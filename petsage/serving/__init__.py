@@ -1,0 +1,1 @@
+"""Serves PetSage, or any WSGI application, by gunicorn."""

@@ -1,0 +1,128 @@
+"""Serving: what gunicorn would not refuse is refused here, then gunicorn takes over the process."""
+
+import errno
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import sys
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from petsage import FeatureError
+from petsage.address import Address
+from petsage.checks import whereabouts
+from petsage.config import Config
+
+OWN_APPLICATION = "petsage:create_app()"
+
+
+class ServeError(Exception):
+    """It cannot be served; the message says why, in one line."""
+
+
+def serve(config: Config, application: str | None = None) -> NoReturn:
+    """Becomes gunicorn, serving PetSage, or the WSGI application named `package.module:app`.
+
+    In this very process, without an exec: a second interpreter would double the time to start in.
+
+    Raises `ServeError` if an address is taken or cannot be used, or if there is no such module, and
+    `petsage.FeatureError` as `petsage.create_app` does.
+    """
+    if application:
+        _find(application)
+    try_addresses(config.management_bind, config.bind)
+    # What gunicorn reads its settings from, and what SIGUSR2 makes it execute.
+    sys.argv = [_gunicorn(), "--config", "python:petsage.serving.settings"]
+    sys.argv += [application] if application else ["--preload", OWN_APPLICATION]
+    from gunicorn.app.wsgiapp import run
+
+    try:
+        sys.exit(run())
+    except FeatureError:
+        raise
+    except Exception:  # the application's, while it is loaded: its author needs to see the line
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _gunicorn() -> str:
+    """gunicorn's script: with `python -m gunicorn` SIGUSR2 would not find its way back."""
+    beside = os.pathsep.join(str(Path(p).parent) for p in (sys.argv[0], sys.executable))
+    script = shutil.which("gunicorn", path=beside) or shutil.which("gunicorn")
+    if script is None:
+        raise ServeError("there is no gunicorn script: install PetSage again")
+    return script
+
+
+def _find(application: str) -> None:
+    name, colon, attribute = application.partition(":")
+    if not (re.fullmatch(r"\w+(\.\w+)*", name) and colon and attribute):
+        raise ServeError(f"{application!r} is not of the form package.module:app")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as gunicorn does
+    try:
+        found = importlib.util.find_spec(name)
+    except ImportError as error:
+        raise ServeError(f"{application!r}: {error}") from error
+    except Exception as error:  # of the package that holds the module
+        raise ServeError(f"{application!r} raised {whereabouts(error)}") from error
+    if found is None:
+        raise ServeError(f"{application!r}: there is no module {name!r} here")
+
+
+def try_addresses(*addresses: Address) -> None:
+    """Binds all of them at once for a moment. Raises `ServeError` naming the first that fails.
+
+    gunicorn alone would take a unix path over from a live listener without a word, and try a taken
+    port again for 5 s. At the last address nobody is accepted meanwhile: a proxy's POST would be
+    reset, and lost.
+    """
+    if len(set(addresses)) < len(addresses):
+        raise ServeError(f"cannot listen on {addresses[0]} twice: each listener needs its own")
+    with ExitStack() as held:
+        for address in addresses:
+            try:
+                if address.path:
+                    _try_path(Path(address.path))
+                    continue
+                listener = held.enter_context(_bound(address))
+                if address is not addresses[-1]:  # two that are merely bound do not collide
+                    listener.listen(1)
+            except OSError as error:
+                raise ServeError(f"cannot listen on {address}: {_why(error)}") from error
+
+
+def _bound(address: Address) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does it
+        listener.bind((address.host, address.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _try_path(path: Path) -> None:
+    """Raises `OSError` unless gunicorn can make a socket there."""
+    if not path.parent.is_dir():
+        raise OSError(errno.ENOENT, f"there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, f"the folder {path.parent} is not writable")
+    if path.exists() and not path.is_socket():
+        raise OSError(errno.EEXIST, "what is there is not a socket")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        # Who listens is there even with a full queue, which takes nobody in.
+        if client.connect_ex(str(path)) in (0, errno.EAGAIN):
+            raise OSError(errno.EADDRINUSE, "in use")
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use"
+    return error.strerror or str(error)

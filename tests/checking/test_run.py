@@ -1,0 +1,216 @@
+"""Promises of `petsage check`: once, or until it holds."""
+
+import json
+import os
+import pty
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from petsage import CheckFailed, Status
+from petsage.checking.run import run
+from tests.fakes import ManualClock, Subject, check
+from tests.support import PETSAGE, environment_of, free_port, wait_until
+
+
+def petsage_check(*arguments, **settings):
+    return subprocess.run(
+        [PETSAGE, "check", *arguments],
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_every_check_is_run_whatever_its_probes():
+    subjects = [Subject(), Subject(CheckFailed("down"))]
+    report = run([check("a", subjects[0], probes={"live"}), check("b", subjects[1], probes={})])
+    assert [(r.name, r.status) for r in report.results] == [("a", "pass"), ("b", "fail")]
+
+
+def test_a_check_may_take_its_own_timeout():
+    clock = ManualClock(patience_seconds=0.01)
+    subject = Subject(hung=True)
+    report = run([check(run=subject, timeout_seconds=20)], clock=clock)
+    assert clock.time == pytest.approx(1020)
+    assert report.results[0].reason == "timed out after 20 s"
+    subject.go.set()
+
+
+def test_a_quick_check_is_not_too_old_beside_a_slow_one():
+    clock, slow = ManualClock(), Subject(hung=True)
+
+    class Waiting(ManualClock):
+        def wait(self, event, seconds):
+            if not event.is_set() and not event.wait(0.05):
+                self.time += 1.2
+                slow.go.set()
+            return super().wait(event, seconds)
+
+    clock = Waiting()
+    report = run([check("quick"), check("slow", slow)], clock=clock)
+    assert report.status is Status.PASS
+    assert clock.time > 1001
+
+
+def test_without_waiting_it_is_run_once():
+    subject = Subject(CheckFailed("down"))
+    assert run([check(run=subject)]).status is Status.FAIL
+    assert subject.runs == 1
+
+
+def test_it_is_run_again_until_it_holds():
+    subject, told = Subject(CheckFailed("down")), []
+
+    class MendingClock(ManualClock):
+        def wait(self, event, seconds):
+            if self.time > 1005:
+                subject.error = None
+            return super().wait(event, seconds)
+
+    def progress(report, left):
+        told.append((report.failed, round(left)))
+
+    clock = MendingClock(patience_seconds=0.02)
+    assert run([check(run=subject)], 60, progress, clock).status is Status.PASS
+    assert told[0] == (("database",), 60)
+    assert len(told) == subject.runs - 1 == 7
+
+
+def test_it_gives_up_when_the_time_is_over():
+    clock = ManualClock(patience_seconds=0.01)
+    assert run([check(run=Subject(CheckFailed("down")))], 5, clock=clock).status is Status.FAIL
+    assert clock.time == pytest.approx(1005)
+
+
+def test_a_check_that_hangs_is_never_started_twice():
+    clock, subject = ManualClock(patience_seconds=0.01), Subject(hung=True)
+    run([check(run=subject)], 30, clock=clock)
+    assert subject.runs == 1
+    subject.go.set()
+
+
+def test_declared_checks_are_told_in_a_table():
+    done = petsage_check(
+        checks=f"queue=tcp://127.0.0.1:{free_port()} disk=disk:///#free=0% name=dns://localhost"
+    )
+    assert done.returncode == 1
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [(line[0], line[1]) for line in lines] == [
+        ("queue", "fail"),
+        ("disk", "pass"),
+        ("name", "pass"),
+    ]
+    assert lines[0][4:] == ["Connection", "refused"]
+    assert done.stderr == ""
+
+
+def test_urls_can_be_given_and_machines_get_json():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = petsage_check("--json", f"tcp://127.0.0.1:{port}", "disk:///#free=0%")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert document["status"] == "pass"
+    assert [c["name"] for c in document["checks"]] == [f"tcp-127.0.0.1-{port}", "disk"]
+
+
+def test_what_is_not_critical_does_not_fail_the_command():
+    done = petsage_check(f"tcp://127.0.0.1:{free_port()}#critical=no")
+    assert done.returncode == 0
+    assert " warn " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "There is nothing to check: give a URL, or set PETSAGE_CHECKS."),
+        (["redi://:hunter2@cache"], "URL 1: unknown scheme; did you mean redis?"),
+        (["dns://a", "postgresql://u:hunter#2@db/x"], "URL 2: must be of the form postgresql://"),
+        (["--wait", "soon", "dns://a"], "Invalid value for '--wait'"),
+        (["--wait", "-1", "dns://a"], "Invalid value for '--wait'"),
+        (["--wait", "nan", "dns://a"], "Invalid value for '--wait'"),
+    ],
+)
+def test_wrong_usage_is_2_and_repeats_no_password(arguments, message):
+    done = petsage_check(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "hunter" not in done.stderr
+
+
+def test_a_wrong_declaration_is_78():
+    done = petsage_check(checks="database=postgres://u:hunter2@db/x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("petsage: PETSAGE_CHECKS: check 'database': unknown scheme; ")
+    assert "hunter2" not in done.stderr
+
+
+def test_it_waits_for_a_dependency_that_comes_late():
+    port = free_port()
+    with subprocess.Popen(
+        [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{port}"],
+        env=environment_of({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        with socket.create_server(("127.0.0.1", port)):
+            out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert " pass " in out
+    assert err == ""
+
+
+def test_on_a_terminal_one_line_of_progress_is_told():
+    ours, terminal = pty.openpty()
+    command = [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"]
+    with subprocess.Popen(
+        command, env=environment_of({}), stdout=subprocess.DEVNULL, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        seen = bytearray()
+        reader = threading.Thread(target=_drain, args=(ours, seen))
+        reader.start()
+        wait_until(lambda: seen.count(b"waiting ") >= 2)
+        process.terminate()
+    reader.join(10)
+    os.close(ours)
+    assert b"s for tcp-127.0.0.1-" in seen
+    assert b"\n" not in seen
+
+
+def _drain(descriptor, seen):
+    try:
+        while received := os.read(descriptor, 1000):
+            seen += received
+    except OSError:  # the other side is closed
+        return
+
+
+def test_a_reader_that_has_gone_is_no_error_of_its_own():
+    command = f"{PETSAGE} check 'disk:///#free=0%' | true"
+    done = subprocess.run(
+        command, shell=True, env=environment_of({}), capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+
+
+def test_interrupted_is_130():
+    with subprocess.Popen(
+        [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"],
+        env=environment_of({}),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(2)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "petsage: interrupted\n"

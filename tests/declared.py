@@ -1,0 +1,45 @@
+"""What tests of declared dependencies need: a URL's verdict, and a server that says nothing."""
+
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from petsage.checks import CheckFailed
+from petsage.dependencies.declaration import check_from_url
+
+AWKWARD_PASSWORDS = ("pa#ss1", "pa?ss2", "pa@ss3", "pa ss4", "pässwörd5", "p%41:/&'\"\\6")
+"""Each has something that a URL takes for its own."""
+
+
+def verdict(url: str, secret: str = "") -> str:
+    """Why the dependency at this URL is unwell; empty if it is well.
+
+    Fails if the secret is in what the check, its failure or the failure's traceback show.
+    """
+    check = check_from_url(url)
+    failure = _failure(check.run)
+    if failure is None:
+        return ""
+    shown = [str(failure), *traceback.format_exception(failure)]
+    shown += [repr(thing) for thing in (check, check.run, failure)]
+    assert failure.__context__ is None
+    for form in filter(None, {secret, quote(secret, safe="")}):
+        assert not [text for text in shown if form in text]
+    return str(failure)
+
+
+def _failure(run: Callable[[], object]) -> CheckFailed | None:
+    try:
+        run()
+    except CheckFailed as failure:
+        return failure
+    return None
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """The port of a server that accepts and says nothing: the kernel does that for a listener."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]

@@ -1,0 +1,443 @@
+"""URLs become checks, or lines that say what is wrong without a piece of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from marshmallow import ValidationError
+
+from petsage.config import Config, ConfigError
+from petsage.dependencies.declaration import (
+    OPTIONS,
+    SCHEMES,
+    check_from_url,
+    checks_from_urls,
+    declared_checks,
+    nearest,
+)
+from tests.declared import silent, verdict
+from tests.support import ROOT
+
+URLS = {
+    "postgresql": "postgresql://app:secret@db.example/pets?sslmode=require",
+    "mysql": "mysql://app:secret@db.example/pets",
+    "sqlite": "sqlite:////var/lib/pets.db",
+    "redis": "redis://:secret@cache.example/2",
+    "rediss": "rediss://app:secret@cache.example:6380",
+    "http": "http://app:secret@api.example/health?key=secret",
+    "https": "https://api.example:8443",
+    "tcp": "tcp://queue.example:4222",
+    "tls": "tls://api.example#days=3",
+    "dns": "dns://api.example",
+    "disk": "disk:///var#free=10%",
+}
+
+
+def _problems(text: str) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        declared_checks(text)
+    messages = caught.value.messages
+    assert isinstance(messages, list)
+    return messages
+
+
+def test_every_scheme_has_a_url_here() -> None:
+    assert set(URLS) == set(SCHEMES)
+
+
+@pytest.mark.parametrize("scheme", URLS)
+def test_a_declared_dependency_is_an_external_check_for_ready_and_smoke(scheme: str) -> None:
+    (check,) = declared_checks(f"it={URLS[scheme]}")
+    assert (check.name, check.external, check.critical) == ("it", True, True)
+    assert check.probes == {"ready", "smoke"}
+    assert (check.timeout_seconds, check.fresh_seconds, check.stale_seconds) == (2, 5, 30)
+
+
+@pytest.mark.parametrize("scheme", URLS)
+def test_a_check_shows_nothing_of_its_url(scheme: str) -> None:
+    check = check_from_url(URLS[scheme], "it")
+    for shown in (repr(check), repr(check.run), str(check.run)):
+        assert "secret" not in shown
+        assert "example" not in shown
+
+
+def test_options_stand_in_the_fragment() -> None:
+    (check,) = declared_checks(
+        "database=postgresql://app:secret@db/pets"
+        "#timeout=1.5&fresh=10&stale=60&critical=no&probes=ready,startup"
+    )
+    assert (check.timeout_seconds, check.fresh_seconds, check.stale_seconds) == (1.5, 10, 60)
+    assert not check.critical
+    assert check.probes == {"ready", "startup"}
+
+
+def test_declarations_keep_their_order_whatever_whitespace_is_between() -> None:
+    checks = declared_checks("\n b=tcp://h:1\t a=dns://h \n")
+    assert [check.name for check in checks] == ["b", "a"]
+    assert declared_checks(" \n") == ()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("value", ["", "s3cret", "-1", "nan", "inf", "86401", "ready,s3cret"])
+def test_a_wrong_value_is_told_by_its_option_alone(option: str, value: str) -> None:
+    (problem,) = _problems(f"it=tcp://h:1#{option}={value}")
+    assert problem.startswith(f"check 'it': {option} must be ")
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("http://h#status=99", "status"),
+        ("http://h#status=400-300", "status"),
+        ("https://h#ca=/nowhere/s3cret.pem", "ca"),
+        ("rediss://h#ca=", "ca"),
+        ("tls://h#days=-1", "days"),
+        ("tls://h#days=s3cret", "days"),
+        ("disk:///#free=101%", "free"),
+        ("disk:///#free=1GB", "free"),
+    ],
+)
+def test_a_schemes_own_option_is_tried_at_start_too(url: str, option: str) -> None:
+    (problem,) = _problems(f"it={url}")
+    assert problem.startswith(f"check 'it': {option} must be ")
+    assert "s3cret" not in problem
+
+
+def test_a_file_that_holds_no_certificate_is_no_ca(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    (problem,) = _problems(f"it=tls://h#ca={tmp_path}/ca.pem")
+    assert problem == "check 'it': ca must be the path of a readable file of certificates in PEM"
+
+
+@pytest.mark.parametrize(
+    ("declared", "line"),
+    [
+        ("it=tcp://h:1#timout=1", "check 'it': unknown option; did you mean timeout?"),
+        ("it=http://h#statuses=1", "check 'it': unknown option; did you mean status?"),
+        ("it=tls://h#day=x", "check 'it': unknown option; did you mean days?"),
+        (
+            "it=tls://h#s3cret",
+            "check 'it': unknown option; "
+            "known are timeout, fresh, stale, critical, probes, days, ca",
+        ),
+        ("it=postgres://h", "check 'it': unknown scheme; did you mean postgresql?"),
+        (
+            "it=s3cret://h",
+            f"check 'it': unknown scheme; known are {', '.join(SCHEMES)}",
+        ),
+        ("it=tcp://h:1#critical=no&critical=no", "check 'it': critical is given twice"),
+        ("a=dns://h a=dns://h", "check 'a': the name is taken"),
+        ("drain=dns://h", "check 'drain': the name is PetSage's own"),
+        (
+            "it=dns://h#probes=live",
+            "check 'it': an external check cannot be in the live probe: "
+            "a restart would not mend it",
+        ),
+        (
+            "it=dns://h#fresh=60",
+            "check 'it': it needs 0 <= fresh_seconds <= stale_seconds, and that from 1 to 86400",
+        ),
+    ],
+)
+def test_a_wrong_declaration_gets_one_line_with_what_would_be_right(
+    declared: str, line: str
+) -> None:
+    assert _problems(declared) == [line]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    problems = _problems("a=dns://h#timeout=x&stal=1 good=dns://h b=redi://h c")
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "check 'a'",
+        "check 'a'",
+        "check 'b'",
+        "entry 4",
+    ]
+
+
+def test_the_configuration_names_the_variable_too() -> None:
+    with pytest.raises(ConfigError, match=r"^petsage: PETSAGE_CHECKS: check 'it': unknown scheme"):
+        Config.load({"PETSAGE_CHECKS": "it=s3cret://h"})
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "redis", "http"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("pa#ss", "pa?ss", "pa@ss", "pa/ss", "pa ss", "pässß", "p%ss", "pa%ffss", "pa%00ss"),
+        *("12#ss", "12?ss", "12/ss", "12 ss", "12@ss"),  # what is before is a port, to a parser
+        *("pa#timeout=1", "pa#timout=ss", "12 ss=5", "12 ss=x:y"),
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_without_a_piece_of_it(
+    scheme: str, password: str
+) -> None:
+    problems = _problems(f"it={scheme}://user:{password}@db/1")
+    assert "with special characters percent-encoded, as %40 for @" in problems[0]
+    told = " ".join(problems).replace(SCHEMES[scheme].form, "")
+    for piece in ("pa", "12", "ß", "ff", "timeout", "timout", "5", "x:y"):
+        assert piece not in told
+    assert "ss" not in told.replace("scheme://", "")
+
+
+def test_an_at_sign_in_a_user_name_is_refused_too() -> None:
+    (problem,) = _problems("it=redis://us@er:pass@db/1")
+    assert "must be of the form" in problem
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "x", "-1", "1_0"])
+def test_a_port_is_a_number_from_1_to_65535(port: str) -> None:
+    (problem,) = _problems(f"it=tcp://h:{port}")
+    assert "must be of the form tcp://host:port" in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "tcp://h",
+            "tcp://u:p@h:1",
+            "tcp://h:1/x",
+            "dns://h:53",
+            "dns://",
+            "tls://h/x",
+            "tls://[h]",
+        ),
+        *("disk://h/x", "disk://", "sqlite://", "sqlite:///", "sqlite://h/x"),
+        *("redis://h/x", "redis://h?db=1", "redis://", "postgresql:///pets", "postgresql://h/a/b"),
+        *("http:///x", "http://h h", "http://-h:1:2"),
+    ],
+)
+def test_a_url_of_another_form_is_answered_with_the_right_one(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        check_from_url(url)
+    (problem,) = caught.value.messages
+    assert problem.startswith(f"the URL: must be of the form {url.partition(':')[0]}://")
+
+
+def test_a_url_without_a_name_gets_one_of_its_scheme_host_and_port() -> None:
+    urls = ["redis://:s3cret@localhost/3", "https://u:s3cret@api.example/s3cret?s3cret=s3cret"]
+    urls += ["tcp://[::1]:80", "disk:///s3cret", f"dns://{'a' * 99}"]
+    names = [check_from_url(url).name for url in urls]
+    assert names[:4] == ["redis-localhost-6379", "https-api.example-443", "tcp-1-80", "disk"]
+    assert len(names[4]) == 60
+    assert check_from_url(urls[0], "cache").name == "cache"
+
+
+def test_urls_of_the_same_place_get_names_of_their_own() -> None:
+    urls = ["disk:///", "dns://h", "disk:///var", "disk:///tmp", "dns://h-2", "dns://h"]
+    assert [check.name for check in checks_from_urls(urls)] == [
+        "disk",
+        "dns-h",
+        "disk-2",
+        "disk-3",
+        "dns-h-2",
+        "dns-h-3",
+    ]
+
+
+def test_a_wrong_url_is_told_by_its_place() -> None:
+    with pytest.raises(ValidationError) as caught:
+        checks_from_urls(["dns://h", "s3cret", "redis://u:s3@cret@h", "dns://h#fres=1"])
+    lines = caught.value.messages
+    assert [line.partition(":")[0] for line in lines] == ["URL 2", "URL 3", "URL 4"]
+    assert "cret" not in " ".join(lines)
+
+
+def test_the_nearest_known_word_is_named_or_else_all_of_them() -> None:
+    assert nearest("redi", SCHEMES) == "; did you mean redis?"
+    assert nearest("x", ["one", "two"]) == "; known are one, two"
+
+
+# A driver that prints whatever it was given: what it says of a URL is what any driver may say.
+_PACKAGE = {
+    "loud.py": """
+import json, urllib.parse
+from base64 import b64encode
+from marshmallow import fields
+from petsage.dependencies.schemes import Scheme
+
+def bring(target):
+    def ask():
+        password = target.password
+        forms = {
+            "path": target.path,
+            "volume": target.options["volume"],
+            "raw": password,
+            "percent": urllib.parse.quote(password, safe=""),
+            "lower": urllib.parse.quote(password, safe="").lower(),
+            "plus": urllib.parse.quote_plus(password),
+            "repr": repr(password),
+            "ascii": ascii(password),
+            "bytes": repr(password.encode()),
+            "json": json.dumps(password),
+            "conninfo": password.replace("\\\\", "\\\\\\\\").replace("'", "\\\\'"),
+            "pair": f"{target.user}:{password}@{target.host}",
+            "basic": b64encode(f"{target.user}:{password}".encode()).decode(),
+            "query": target.query,
+        }
+        try:
+            raise ValueError(password)
+        except ValueError:
+            raise RuntimeError("; ".join(f"{form} <{text}>" for form, text in forms.items()))
+    return ask
+
+scheme = Scheme("loud://host", bring, port=7, options={"volume": fields.Integer(load_default=3)})
+def refuse(target):
+    raise ValueError(target.password)
+
+strict = Scheme("strict://host", refuse)
+driven = Scheme("driven://host", bring, modules=("no_such_driver",), install="petsage-loud[driver]")
+broken = object()
+""",
+    "loud-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n",
+    "loud-1.0.dist-info/entry_points.txt": """
+[petsage.dependencies]
+loud = loud:scheme
+driven = loud:driven
+strict = loud:strict
+broken = loud:broken
+gone = gone:scheme
+redis = loud:broken
+""",
+}
+
+_PROGRAM = """
+import sys, traceback
+from marshmallow import ValidationError
+from petsage.dependencies.declaration import check_from_url
+try:
+    check_from_url(sys.argv[1], "it").run()
+except ValidationError as error:
+    print(*error.messages, sep="\\n")
+except Exception:
+    traceback.print_exc(file=sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an installed package that brings schemes of its own."""
+    folder = tmp_path_factory.mktemp("site")
+    for name, text in _PACKAGE.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def _run(url: str, site: Path, before: str = "") -> str:
+    environment = os.environ | {"PYTHONPATH": f"{site}:{ROOT}"}
+    command = [sys.executable, "-c", before + _PROGRAM, url]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def test_another_package_brings_a_scheme_with_options(site: Path) -> None:
+    told = _run("loud://host/place#volume=11", site)
+    assert "path </place>; volume <11>;" in told
+    assert _run("loud://host#volume=x", site) == "check 'it': volume Not a valid integer.\n"
+    assert _run("loud://host#volum=1", site) == (
+        "check 'it': unknown option; did you mean volume?\n"
+    )
+
+
+def test_the_schemes_of_other_packages_are_known_words_too(site: Path) -> None:
+    assert _run("lowd://host", site) == "check 'it': unknown scheme; did you mean loud?\n"
+
+
+def test_a_scheme_of_petsage_cannot_be_replaced(site: Path) -> None:
+    assert "broken" not in _run("redis://127.0.0.1:1", site)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "line"),
+    [
+        ("gone", "the package of scheme gone cannot be imported (ModuleNotFoundError)"),
+        ("broken", "the package of scheme broken does not bring a petsage Scheme"),
+        ("strict", "is refused by its scheme (ValueError)"),
+        ("driven", "its driver is not installed: pip install 'petsage-loud[driver]'"),
+    ],
+)
+def test_a_scheme_that_cannot_be_used_is_told_at_start(site: Path, scheme: str, line: str) -> None:
+    assert _run(f"{scheme}://app:s3cret@host", site) == f"check 'it': {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module"),
+    [
+        ("postgresql", "psycopg"),
+        ("postgresql", "sqlalchemy"),
+        ("mysql", "pymysql"),
+        ("sqlite", "sqlalchemy"),
+        ("redis", "redis"),
+    ],
+)
+def test_a_missing_driver_is_told_at_start_with_the_line_that_installs_it(
+    site: Path, scheme: str, module: str
+) -> None:
+    without = f"import sys; sys.modules[{module!r}] = None\n"
+    told = _run(URLS[scheme], site, without)
+    line = f"its driver is not installed: pip install 'petsage[{scheme}]'"
+    assert told == f"check 'it': {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "imported"), [("dns", ""), ("redis", "redis"), ("sqlite", "sqlalchemy")]
+)
+def test_a_driver_is_imported_by_its_declaration_and_by_no_other(
+    scheme: str, imported: str
+) -> None:
+    program = (
+        "import sys; from petsage.dependencies.declaration import declared_checks\n"
+        f"declared_checks({'it=' + URLS[scheme]!r})\n"
+        "print(*{'sqlalchemy', 'psycopg', 'pymysql', 'redis'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{imported}\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "written", "plain"),
+    [
+        ("app", "s3cret", "s3cret"),
+        ("app", "s%33cret", "s3cret"),
+        ("app", "p%C3%A4ss%20w%C3%B6rd", "päss wörd"),
+        ("app", "p%c3%a4ss", "päss"),
+        ("app", "a%27b%22c%5Cd%0Ae", "a'b\"c\\d\ne"),
+        ("app", "pa%23ss%3F%40", "pa#ss?@"),
+        ("app", "t0ke", "t0ke"),
+        ("", "s3cret", "s3cret"),
+    ],
+)
+def test_no_form_of_the_password_is_in_what_is_told_or_in_its_traceback(
+    site: Path, user: str, written: str, plain: str
+) -> None:
+    told = _run(f"loud://{user}:{written}@host/?key=t0ken", site)
+    assert "RuntimeError" not in told
+    for form in ("raw", "percent", "lower", "plus", "query"):
+        assert f"{form} <***" in told or f"{form} <key=***>" in told
+    for piece in (written, plain, repr(plain)[1:-1], "s3cret", "t0ken", "YXBw", "ss", "xc3"):
+        assert piece not in told
+
+
+def test_a_user_without_a_password_is_a_token(site: Path) -> None:
+    assert "t0ken" not in _run("loud://t0ken@host", site)
+
+
+def test_a_short_password_is_not_told_by_the_gaps_it_leaves(site: Path) -> None:
+    told = _run("loud://app:a@host/place", site)
+    assert "raw <***>; " in told
+    assert "path </place>" in told
+
+
+def test_a_hung_server_is_given_up_in_time_by_every_driver() -> None:
+    with silent() as port:
+        for scheme in ("postgresql", "mysql", "redis", "rediss"):
+            told = verdict(f"{scheme}://app:s3cret@127.0.0.1:{port}#timeout=1", "s3cret")
+            assert "time" in told.lower()

@@ -1,0 +1,311 @@
+"""HTTP, TCP, TLS, DNS and disk checks, each against the real thing on this machine."""
+
+import base64
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from petsage.client import MAX_BODY_BYTES
+from tests.certificates import Authority, Files, self_signed
+from tests.declared import AWKWARD_PASSWORDS, silent, verdict
+from tests.support import free_port, wait_until
+
+USER = "app"
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, files: Files | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.authorization: list[str | None] = []
+        self.sent_bytes = 0
+        self.stopped = threading.Event()
+        self.gone = threading.Event()
+        self.elsewhere = ""
+        if files:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(files.certificate, files.key)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.server.authorization.append(self.headers["Authorization"])
+        getattr(self, self.path.strip("/").partition("?")[0] or "ok")()
+
+    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def ok(self) -> None:
+        self._answer(200, b"ok")
+
+    def teapot(self) -> None:
+        self._answer(418)
+
+    def here(self) -> None:
+        self._answer(302, Location="/teapot?x=1")
+
+    def loop(self) -> None:
+        self._answer(302, Location="/loop")
+
+    def away(self) -> None:
+        self._answer(302, Location=self.server.elsewhere)
+
+    def short(self) -> None:
+        self._answer(200, b"only this", **{"Content-Length": "100"})
+
+    def endless(self) -> None:
+        self._answer(200, **{"Content-Length": str(10**12)})
+        try:
+            while not self.server.stopped.is_set():
+                self.server.sent_bytes += self.wfile.write(b"x" * 65536)
+        except OSError:
+            self.server.gone.set()
+
+    def drip(self) -> None:
+        self.send_response(200)
+        try:
+            while not self.server.stopped.wait(0.05):
+                self.send_header("X", "x")
+                self.flush_headers()
+        except OSError:
+            self.server.gone.set()
+
+    def stall(self) -> None:
+        self._answer(200, b"x", **{"Content-Length": "2"})
+        self.server.stopped.wait(20)
+
+
+@contextmanager
+def _served(files: Files | None = None) -> Iterator[_Server]:
+    server = _Server(files)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.stopped.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[_Server]:
+    with _served() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def _url(server: _Server, path: str = "", scheme: str = "http") -> str:
+    return f"{scheme}://localhost:{server.server_port}{path}"
+
+
+def test_an_answer_between_200_and_399_is_well(web: _Server) -> None:
+    assert verdict(_url(web, "/ok")) == ""
+    assert verdict(_url(web)) == ""
+
+
+def test_an_answer_outside_the_wanted_statuses_fails_with_both(web: _Server) -> None:
+    assert verdict(_url(web, "/teapot")) == "answered 418, not 200-399"
+    assert verdict(_url(web, "/ok#status=204")) == "answered 200, not 204"
+    assert verdict(_url(web, "/teapot#status=418")) == ""
+
+
+def test_path_and_query_reach_the_server_as_they_stand(web: _Server) -> None:
+    assert verdict(_url(web, "/ok?a=%20b&c")) == ""
+    assert web.asked == ["/ok?a=%20b&c"]
+
+
+def test_a_redirect_on_the_same_host_is_followed(web: _Server) -> None:
+    assert verdict(_url(web, "/here")) == "answered 418, not 200-399"
+    assert web.asked == ["/here", "/teapot?x=1"]
+
+
+def test_redirects_end_after_three(web: _Server) -> None:
+    assert verdict(_url(web, "/loop")) == "more than 3 redirects"
+    assert len(web.asked) == 4
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/ok", "http://localhost:{other}/ok"])
+def test_a_redirect_off_the_host_is_an_answer_and_never_followed(web: _Server, place: str) -> None:
+    with _served() as other:
+        web.elsewhere = place.format(port=web.server_port, other=other.server_port)
+        assert verdict(_url(web, "/away")) == ""
+        assert verdict(_url(web, "/away#status=200")) == "answered 302, not 200"
+        assert (web.asked, other.asked) == (["/away", "/away"], [])
+
+
+def test_the_port_of_a_redirect_may_be_the_schemes_default(web: _Server) -> None:
+    web.elsewhere = "http://localhost/ok"
+    assert verdict(_url(web, "/away#status=200")) == "answered 302, not 200"
+    assert web.asked == ["/away"]
+
+
+def test_an_endless_answer_is_read_to_a_bound(web: _Server) -> None:
+    assert verdict(_url(web, "/endless#timeout=30")) == ""
+    assert web.gone.wait(10)
+    # What the two sockets' buffers hold was sent too, though nobody read it.
+    assert web.sent_bytes < MAX_BODY_BYTES + 32 * 2**20
+
+
+def test_an_answer_that_ends_early_fails(web: _Server) -> None:
+    assert verdict(_url(web, "/short")) == "the answer ends before its Content-Length"
+
+
+@pytest.mark.parametrize("path", ["/drip", "/stall"])
+def test_an_answer_that_takes_too_long_is_given_up_however_it_trickles(
+    web: _Server, path: str
+) -> None:
+    began = time.monotonic()
+    assert verdict(_url(web, f"{path}#timeout=0.3")) == "timed out"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("password", AWKWARD_PASSWORDS)
+def test_user_and_password_become_basic_authentication(web: _Server, password: str) -> None:
+    url = f"http://{USER}:{quote(password, safe='')}@localhost:{web.server_port}/teapot"
+    assert verdict(url, password) == "answered 418, not 200-399"
+    (header,) = web.authorization
+    assert base64.b64decode(str(header).removeprefix("Basic ")).decode() == f"{USER}:{password}"
+
+
+def test_https_needs_a_certificate_that_is_trusted(authority: Authority) -> None:
+    with _served(authority.issue()) as server:
+        url = _url(server, "/ok", "https")
+        assert verdict(f"{url}#ca={authority.ca}") == ""
+        assert verdict(url) == "unable to get local issuer certificate"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:{}", "https://127.0.0.1:{}", "tls://127.0.0.1:{}"]
+)
+def test_a_server_that_says_nothing_is_given_up_in_time(url: str) -> None:
+    with silent() as port:
+        began = time.monotonic()
+        assert "timed out" in verdict(url.format(port) + "#timeout=0.3")
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "tcp", "tls"])
+def test_a_server_that_is_down_refuses(scheme: str) -> None:
+    assert verdict(f"{scheme}://127.0.0.1:{free_port()}") == "Connection refused"
+
+
+def test_tcp_connects_and_closes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert verdict(f"tcp://127.0.0.1:{listener.getsockname()[1]}") == ""
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.recv(1) == b""
+
+
+def test_tcp_connects_to_an_ipv6_address() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        assert verdict(f"tcp://[::1]:{listener.getsockname()[1]}") == ""
+
+
+def _tls_verdict(files: Files, options: str, host: str = "localhost") -> str:
+    with _served(files) as server:
+        return verdict(f"tls://{host}:{server.server_port}#{options}")
+
+
+def test_a_certificate_with_days_left_is_well(authority: Authority) -> None:
+    assert _tls_verdict(authority.issue(days=15), f"ca={authority.ca}") == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "options", "reason"),
+    [
+        (10.5, "", "certificate expires in 10 days, sooner than 14 days"),
+        (10.5, "&days=10", ""),
+        (0.5, "&days=1", "certificate expires in less than a day, sooner than 1 day"),
+        (-3.5, "", "certificate expired 3 days ago"),
+        (-1.5, "&days=0", "certificate expired 1 day ago"),
+    ],
+)
+def test_a_certificate_fails_before_its_end_and_says_when(
+    authority: Authority, days: float, options: str, reason: str
+) -> None:
+    assert _tls_verdict(authority.issue(days=days), f"ca={authority.ca}{options}") == reason
+
+
+def test_a_certificate_for_another_name_is_told(authority: Authority) -> None:
+    files = authority.issue(("pets.example", "localhost"))
+    options = f"ca={authority.ca}"
+    assert _tls_verdict(files, options) == ""
+    assert "certificate is not valid for '127.0.0.1'" in _tls_verdict(files, options, "127.0.0.1")
+    assert "certificate is not valid for 'localhost'" in _tls_verdict(
+        authority.issue(("pets.example",)), options
+    )
+
+
+def test_an_expired_certificate_for_another_name_is_not_told_as_expired_only(
+    authority: Authority,
+) -> None:
+    files = authority.issue(("pets.example",), days=-3)
+    assert "certificate is not valid for 'localhost'" in _tls_verdict(files, f"ca={authority.ca}")
+
+
+def test_a_self_signed_certificate_is_well_only_if_it_is_the_one_to_trust(tmp_path: Path) -> None:
+    files = self_signed(tmp_path)
+    assert _tls_verdict(files, "") == "self-signed certificate"
+    assert _tls_verdict(files, f"ca={files.certificate}") == ""
+
+
+def test_a_server_without_tls_fails(web: _Server) -> None:
+    assert "SSL" in verdict(f"tls://localhost:{web.server_port}")
+
+
+def test_a_name_that_resolves_is_well() -> None:
+    assert verdict("dns://localhost") == ""
+    assert "not known" in verdict("dns://pets.invalid")
+
+
+@pytest.mark.parametrize("free", ["0%", "1", "1KiB"])
+def test_a_disk_with_enough_space_is_well(tmp_path: Path, free: str) -> None:
+    assert verdict(f"disk://{tmp_path}#free={free}") == ""
+
+
+@pytest.mark.parametrize("free", ["100%", "999999TiB"])
+def test_a_disk_with_less_space_than_wanted_fails_with_both(tmp_path: Path, free: str) -> None:
+    assert " free of " in verdict(f"disk://{tmp_path}#free={free}")
+
+
+def test_a_disk_path_is_percent_decoded_and_its_absence_told_without_it(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    assert verdict(f"disk://{tmp_path}/a%20b#free=1") == ""
+    assert verdict(f"disk://{tmp_path}/a%20c") == "No such file or directory"
+
+
+def test_connections_are_closed_after_each_run(web: _Server) -> None:
+    def sockets() -> int:
+        found = [
+            str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()
+        ]
+        return sum(name.startswith("socket:") for name in found)
+
+    before = sockets()
+    for path in ("/ok", "/teapot", "/short", "/loop"):
+        verdict(_url(web, path))
+    wait_until(lambda: sockets() == before)

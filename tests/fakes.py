@@ -1,0 +1,69 @@
+"""Plain objects that stand in for time and for checks, and processes to spoil."""
+
+import os
+import resource
+import threading
+from collections.abc import Callable
+
+from petsage.checks import Check
+
+
+class ManualClock:
+    """A clock that a test sets. To wait takes no time unless the event does not come."""
+
+    def __init__(self, now: float = 1000.0, patience_seconds: float = 5.0) -> None:
+        self.time = now
+        self.patience_seconds = patience_seconds
+        """How long, in real seconds, an event may take that is sure to come."""
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if event.wait(self.patience_seconds):
+            return True
+        self.time += seconds
+        return False
+
+
+class Subject:
+    """What a check asks: well, unwell with an exception, or hung until it is let go."""
+
+    def __init__(self, error: BaseException | None = None, hung: bool = False) -> None:
+        self.error = error
+        self.runs = 0
+        self.go = threading.Event()
+        if not hung:
+            self.go.set()
+
+    def __call__(self) -> None:
+        self.runs += 1
+        assert self.go.wait(30)
+        if self.error is not None:
+            raise self.error
+
+
+def check(name: str = "database", run: object = None, **options: object) -> Check:
+    """A check that is asked for by every probe but live, unless told otherwise."""
+    options.setdefault("probes", frozenset({"ready", "startup", "smoke"}))
+    return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
+
+
+def in_a_child(say: Callable[[], str]) -> str:
+    """What a forked child says."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writable, say().encode())
+        os._exit(0)
+    os.close(writable)
+    os.waitpid(child, 0)
+    with open(readable, "rb") as pipe:  # noqa: PTH123
+        return pipe.read().decode()
+
+
+def without_threads() -> None:
+    """From here on this process, which should be a child, can start no thread."""
+    if os.geteuid() == 0:  # whom no limit holds
+        os.setuid(65534)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

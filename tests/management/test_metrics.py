@@ -1,0 +1,135 @@
+"""Promises of the metrics: read off the monitor, with names and labels that stay bounded."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from petsage import CheckFailed
+from petsage.config import package_version
+from petsage.health.monitor import Monitor
+from petsage.health.report import Evidence
+from petsage.health.service import Health, drain
+from petsage.management import views as management
+from tests.fakes import ManualClock, Subject, check
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def operator(scoreboard, config, clock):
+    """Asks the management application of an instance that has these checks."""
+
+    def client(*checks, evidence=()):
+        monitor = Monitor(checks, [drain(scoreboard), *evidence], clock)
+        return management.create_app(Health(monitor, scoreboard, config)).test_client()
+
+    return client
+
+
+def samples(client):
+    """What a scrape reads: name and labels, and the value."""
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    families = text_string_to_metric_families(response.text)
+    return {
+        (s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples
+    }
+
+
+def status_of(name, read):
+    """The statuses that this check has: one, or none if it is not known."""
+    key = "petsage_check_status"
+    statuses = ("pass", "warn", "fail")
+    return [s for s in statuses if read[key, ("check", name), ("status", s)]]
+
+
+def test_a_scrape_runs_no_check(operator):
+    subject = Subject()
+    read = samples(operator(check(run=subject)))
+    assert subject.runs == 0
+    assert status_of("database", read) == []
+    assert ("petsage_check_age_seconds", ("check", "database")) not in read
+
+
+def test_each_check_is_told_with_status_duration_age_and_runs(operator, clock):
+    client = operator(check(run=Subject(CheckFailed("down"))), check("disk"))
+    client.get("/readyz")
+    clock.time += 7
+    read = samples(client)
+    assert (status_of("database", read), status_of("disk", read)) == (["fail"], ["pass"])
+    assert read["petsage_check_duration_seconds", ("check", "database")] == 0
+    assert read["petsage_check_age_seconds", ("check", "database")] == 7
+    runs = {
+        outcome: read["petsage_check_runs_total", ("check", "database"), ("outcome", outcome)]
+        for outcome in ("pass", "warn", "fail")
+    }
+    assert runs == {"pass": 0, "warn": 0, "fail": 1}
+
+
+def test_a_result_that_is_too_old_is_no_status_any_more(operator, clock):
+    client = operator(check(stale_seconds=30))
+    client.get("/readyz")
+    clock.time += 31
+    read = samples(client)
+    assert status_of("database", read) == []
+    assert read["petsage_check_age_seconds", ("check", "database")] == 31
+
+
+def test_answers_to_probes_are_counted_by_probe_and_code(operator):
+    client = operator(check(run=Subject(CheckFailed("down"))))
+    for path in ("/livez", "/livez", "/readyz", "/readyz/nope"):
+        client.get(path, headers={"User-Agent": path})
+    client.get("/status")
+    read = samples(client)
+    answers = {key[1:]: n for key, n in read.items() if key[0] == "petsage_probe_answers_total"}
+    assert answers == {
+        (("code", "200"), ("probe", "live")): 2,
+        (("code", "503"), ("probe", "ready")): 1,
+        (("code", "404"), ("probe", "ready")): 1,
+    }
+
+
+def test_the_instance_is_told(operator, scoreboard, clock):
+    client = operator()
+    read = samples(client)
+    assert ("petsage_last_request_finished_age_seconds",) not in read
+    assert read[("petsage_draining",)] == 0
+    labels = (("instance", "i1"), ("release", "r1"), ("version", package_version()))
+    assert read["petsage_info", *labels] == 1
+    scoreboard.finished_at, scoreboard.draining = clock.time - 4, True
+    read = samples(client)
+    assert read[("petsage_last_request_finished_age_seconds",)] == 4
+    assert read[("petsage_draining",)] == 1
+    assert status_of("drain", read) == ["fail"]
+
+
+def test_no_client_makes_a_series(operator):
+    client = operator(check())
+    client.get("/readyz")
+    before = set(samples(client))
+    for i in range(200):
+        client.get(f"/readyz?x={i}", headers={"User-Agent": f"agent {i}", "X-Request-ID": f"{i}"})
+        client.get(f"/nope/{i}")
+    assert set(samples(client)) == before
+
+
+def test_a_hostile_name_is_a_label_and_nothing_else(operator):
+    name = 'x"} 1\npetsage_forged 1\n#\\'
+    read = samples(operator(evidence=[Evidence(name, {"ready": str})]))
+    assert status_of(name, read) == ["pass"]
+    assert ("petsage_forged",) not in read
+
+
+def test_two_instances_in_one_process_have_their_own(operator):
+    one, other = operator(check("a")), operator(check("b"))
+    one.get("/livez")
+    assert ("petsage_check_runs_total", ("check", "a"), ("outcome", "pass")) in samples(one)
+    assert not any("petsage_probe_answers_total" in key for key in samples(other))
+
+
+def test_metrics_are_not_stored(operator):
+    response = operator().get("/metrics")
+    assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-store"

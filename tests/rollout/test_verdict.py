@@ -1,0 +1,281 @@
+"""An answer is judged by the contract alone, and the breach is told exactly."""
+
+import json
+import socket
+import ssl
+from http.client import BadStatusLine, IncompleteRead
+from typing import Any
+
+import pytest
+
+from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
+from petsage.rollout.verdict import (
+    Breach,
+    Kind,
+    Row,
+    first,
+    judge,
+    judge_failure,
+    judge_instances,
+    judge_releases,
+    shown,
+)
+from tests.hostile import BODY
+
+GOOD = json.loads(BODY)
+
+
+def answered(body: bytes = BODY, status: int = 200, seconds: float = 0.1, **headers: str) -> Answer:
+    named = {"content_type": "application/json", **headers}
+    return Answer("", status, {k.replace("_", "-"): v for k, v in named.items()}, body, seconds)
+
+
+def breach(answer: Answer, **options: Any) -> Breach:
+    found = judge(answer, **options).breach
+    assert found
+    return found
+
+
+def body_breach(body: bytes | dict[str, Any]) -> str:
+    found = breach(answered(body if isinstance(body, bytes) else json.dumps(body).encode()))
+    assert found.kind is Kind.WRONG
+    assert not found.heals
+    return str(found)
+
+
+def test_an_answer_as_the_contract_has_it_is_no_breach() -> None:
+    row = judge(answered(petsage_release="2", petsage_instance="a"))
+    assert row == Row("", "", None, 200, "2", "a", 0.1)
+
+
+@pytest.mark.parametrize("said", ["application/json; charset=utf-8", "Application/JSON"])
+def test_a_media_type_may_be_written_in_several_ways(said: str) -> None:
+    assert judge(answered(content_type=said)).breach is None
+
+
+@pytest.mark.parametrize("said", ["text/html", "", "application/jsonp", "text/application/json"])
+def test_another_media_type_is_told(said: str) -> None:
+    found = breach(answered(content_type=said))
+    assert str(found) == f"content type: expected application/json, saw {said}"
+    assert not found.heals
+
+
+@pytest.mark.parametrize(
+    ("status", "heals"),
+    [
+        (500, True),
+        (502, True),
+        (404, True),
+        (408, True),
+        (425, True),
+        (429, True),
+        (401, False),
+        (403, False),
+        (204, False),
+    ],
+)
+def test_another_status_is_told_and_may_heal(status: int, heals: bool) -> None:
+    found = breach(answered(b"", status))
+    assert str(found) == f"status: expected 200, saw {status}"
+    assert (found.kind, found.heals) == (Kind.WRONG, heals)
+
+
+def test_a_redirect_is_told_with_its_aim() -> None:
+    found = breach(answered(b"", 302, location="/log\nin"))
+    assert (found.seen, found.heals) == ("302 to /log\\nin", False)
+
+
+def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
+    body = {
+        "status": "error",
+        "message": "PetSage Smoke Test: Failed!",
+        "feature": "smoke_test",
+        "failed": ["database", "cache"],
+    }
+    found = breach(answered(json.dumps(body).encode(), 503))
+    assert (found.seen, found.heals) == ("503 (failed: database, cache)", True)
+    assert breach(answered(b"[" * 60000, 503)).seen == "503"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({**GOOD, "status": "error"}, 'body: expected status="ok", saw status="error"'),
+        ({**GOOD, "status": ["ok"]}, 'body: expected status="ok", saw status=a list'),
+        ({**GOOD, "extra": {}}, "body: expected no extra, saw extra=an object"),
+        (
+            {"status": "ok", "feature": "smoke_test"},
+            'body: expected message="PetSage Smoke Test: Success!", saw no message',
+        ),
+        (b"[1]", "body: expected an object, saw a list"),
+        (b'"ok"', 'body: expected an object, saw "ok"'),
+        (b"", "body: expected JSON, saw Expecting value"),
+        (b"<html>\x1b[31m", "Expecting value: line 1 column 1 (char 0): <html>\\x1b[31m"),
+        (BODY + b"}", "Extra data"),
+        (BODY.replace(b"{", b'{"status":"ok",'), "a key twice"),
+        (BODY.decode().encode("utf-16"), "codec can't decode"),
+        (b"[" * 60000, "nested too deeply"),
+        (b'{"status":NaN}', "NaN is no JSON"),
+        (b'{"status":' + b"9" * 5000 + b"}", "body: expected JSON"),
+        (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, saw more"),
+    ],
+)
+def test_a_broken_body_is_told(body: bytes | dict[str, Any], told: str) -> None:
+    assert told in body_breach(body)
+
+
+def test_latency_is_judged_when_all_else_is_well() -> None:
+    found = breach(answered(seconds=0.25), max_latency_seconds=0.2)
+    assert str(found) == "latency: expected at most 0.2 s, saw 0.250 s"
+    assert found.heals
+    assert judge(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
+
+
+def test_what_another_release_gets_wrong_may_heal() -> None:
+    old = answered(b"{}", petsage_release="1")
+    assert breach(old, release="2").heals
+    assert not breach(old, release="1").heals
+    assert not breach(answered(b"{}"), release="2").heals
+
+
+@pytest.mark.parametrize("hostile", ["\n", "\x1b[2J", "\x00", "]]>\x07", "\u202e", "\ud800", "é"])
+def test_what_a_server_says_is_shown_in_one_line_of_printable_ascii(hostile: str) -> None:
+    assert shown(hostile).isascii()
+    assert shown(hostile).isprintable()
+    body = {**GOOD, hostile: hostile}
+    row = judge(answered(json.dumps(body).encode(), petsage_release=hostile))
+    assert f"{row.breach}{row.release}".isprintable()
+
+
+def test_what_a_pipeline_obeys_in_the_midst_of_a_line_is_taken_apart() -> None:
+    assert "##" not in shown("x ##vso[task.complete] ###[error]")
+    assert shown("x" * 1000) == "x" * 200 + "..."
+
+
+def cut_off(cause: BaseException) -> NoAnswer:
+    error = NoAnswer("connecting")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "kind", "heals"),
+    [
+        (
+            TimeoutError(),
+            "time: expected an answer within 5 s, saw a time-out connecting",
+            Kind.UNREACHED,
+            True,
+        ),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "connection: expected an answer, saw Connection refused connecting",
+            Kind.UNREACHED,
+            True,
+        ),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "name: expected an address, saw Name or service not known",
+            Kind.UNREACHED,
+            True,
+        ),
+        (
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"),
+            "wrong version number connecting",
+            Kind.UNREACHED,
+            False,
+        ),
+        (
+            ssl.SSLEOFError(8, "EOF occurred (_ssl.c:1006)"),
+            "EOF occurred connecting",
+            Kind.UNREACHED,
+            True,
+        ),
+        (IncompleteRead(b""), "a whole answer, saw its end is cut", Kind.UNREACHED, True),
+        (
+            BadStatusLine("SSH\r\n"),
+            "protocol: expected HTTP, saw BadStatusLine: SSH\\r\\n",
+            Kind.WRONG,
+            False,
+        ),
+    ],
+)
+def test_a_failure_is_told_by_its_cause(
+    cause: BaseException, told: str, kind: Kind, heals: bool
+) -> None:
+    found = judge_failure(cut_off(cause), 5).breach
+    assert found
+    assert told in str(found)
+    assert (found.kind, found.heals) == (kind, heals)
+
+
+def test_a_refused_certificate_cannot_heal() -> None:
+    cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    cause.verify_message = "certificate has expired"
+    found = judge_failure(cut_off(cause), 5).breach
+    assert str(found) == "certificate: expected a valid one, saw certificate has expired"
+    assert found
+    assert not found.heals
+
+
+def row(release: str, instance: str = "", address: str = "", broken: bool = False) -> Row:
+    wrong = Breach(Kind.WRONG, "", "", "", True) if broken else None
+    return Row("", address, wrong, 200, release, instance)
+
+
+def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
+    rows = [row("2", "a", "10.0.0.1"), row("1", "b", "10.0.0.2"), row("2", "c", "10.0.0.3")]
+    found = judge_releases(rows, "2")
+    assert str(found) == (
+        "release: expected 2, saw 1 from instance b at 10.0.0.2; "
+        "2 from instance a at 10.0.0.1, instance c at 10.0.0.3"
+    )
+    assert found
+    assert (found.kind, found.heals) == (Kind.RELEASE, True)
+
+
+def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
+    assert judge_releases([row("1"), row("2")])
+    assert judge_releases([row("1"), row("")])
+    assert judge_releases([row("1"), row("1")]) is None
+    assert judge_releases([row(""), row("")]) is None
+
+
+def test_each_answer_must_carry_the_release() -> None:
+    assert judge_releases([row("2"), row("2")], "2") is None
+    assert str(judge_releases([row("")], "2")) == "release: expected 2, saw none from an answer"
+    assert str(judge_releases([row("1", "a")], "2")) == "release: expected 2, saw 1 from instance a"
+
+
+def test_a_release_may_have_any_printable_character() -> None:
+    odd = "v1'\"\\##+"
+    found = judge(answered(petsage_release=odd))
+    assert judge_releases([found], odd) is None
+    assert not breach(answered(b"{}", petsage_release=odd), release=odd).heals
+
+
+def test_a_proxys_error_page_needs_no_release() -> None:
+    assert judge_releases([row("2"), row("", broken=True)], "2") is None
+    assert judge_releases([row("2"), row("1", broken=True)], "2")
+
+
+def test_of_many_who_said_something_the_first_few_are_named() -> None:
+    found = judge_releases([row("1", str(number)) for number in range(1000)], "2")
+    assert found
+    assert found.seen.endswith("instance 4 and 995 more")
+
+
+def test_instances_are_counted_once_each() -> None:
+    rows = [row("2", name) for name in ("a", "b", "a", "")]
+    assert judge_instances(rows, 2) is None
+    assert judge_instances(rows, 0) is None
+    found = judge_instances(rows, 3)
+    assert str(found) == "instances: expected 3, saw 2 of 3 in 4 requests"
+    assert found
+    assert found.kind is Kind.INCONCLUSIVE
+
+
+def test_of_several_kinds_the_first_in_the_designs_order_decides() -> None:
+    assert first(set(Kind)) == 130
+    order = [Kind.WRONG, Kind.RELEASE, Kind.UNREACHED, Kind.INCONCLUSIVE]
+    assert [first(set(order[start:])) for start in range(5)] == [1, 4, 3, 5, 0]

@@ -1,0 +1,186 @@
+"""Promises before gunicorn starts: what cannot be served is refused in one line."""
+
+import os
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from petsage.address import Address
+from petsage.serving.start import ServeError, try_addresses
+from tests.support import PETSAGE, environment_of, free_port
+
+
+def refused(*arguments, **settings):
+    """What `petsage serve` says when it does not start."""
+    settings.setdefault("bind", f"127.0.0.1:{free_port()}")
+    settings.setdefault("management_bind", f"127.0.0.1:{free_port()}")
+    done = subprocess.run(
+        [PETSAGE, "serve", *arguments],
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_a_taken_port_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert refused(bind=address) == (
+            f"petsage: cannot listen on {address}: the address is in use\n"
+        )
+        assert f"cannot listen on {address}" in refused(management_bind=address)
+
+
+def test_the_same_address_twice_is_refused():
+    address = f"127.0.0.1:{free_port()}"
+    assert refused(bind=address, management_bind=address) == (
+        f"petsage: cannot listen on {address} twice: each listener needs its own\n"
+    )
+
+
+def test_two_addresses_that_overlap_are_refused():
+    port = free_port()
+    with pytest.raises(ServeError, match="the address is in use"):
+        try_addresses(Address("0.0.0.0", port), Address("127.0.0.1", port))
+
+
+def test_while_addresses_are_tried_no_client_of_the_main_one_is_taken_in():
+    management, main = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
+    over, taken_in = threading.Event(), []
+
+    def knock():
+        while not over.is_set():
+            with socket.socket() as client:
+                taken_in.append(client.connect_ex((main.host, main.port)) == 0)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(knock)
+        for _ in range(500):
+            try_addresses(management, main)
+        over.set()
+    assert taken_in
+    assert not any(taken_in)
+
+
+def test_an_address_of_another_host_is_refused():
+    assert "cannot listen on 192.0.2.77:8000: " in refused(bind="192.0.2.77:8000")
+
+
+def test_a_name_that_does_not_resolve_is_refused():
+    assert "cannot listen on nowhere.invalid:8000: " in refused(bind="nowhere.invalid:8000")
+
+
+def test_a_live_unix_socket_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen()
+        assert refused(bind=f"unix:{path}") == (
+            f"petsage: cannot listen on unix:{path}: the address is in use\n"
+        )
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_a_live_unix_socket_that_takes_nobody_in_is_refused_at_once(tmp_path):
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX) as live, ExitStack() as waiting:
+        live.bind(str(path))
+        live.listen(0)
+        while True:
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            if client.connect_ex(str(path)):
+                break
+        with pytest.raises(ServeError, match="the address is in use"):
+            try_addresses(Address(path=str(path)))
+
+
+def test_a_dead_unix_socket_is_no_obstacle(tmp_path):
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    try_addresses(Address(path=str(path)))
+
+
+def test_a_file_that_is_no_socket_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    assert "what is there is not a socket" in refused(bind=f"unix:{path}")
+    assert path.read_text() == "data"
+
+
+def test_a_folder_that_is_missing_is_refused(tmp_path):
+    folder = tmp_path / "nope"
+    assert refused(management_bind=f"unix:{folder}/m.sock") == (
+        f"petsage: cannot listen on unix:{folder}/m.sock: there is no folder {folder}\n"
+    )
+
+
+def test_a_folder_that_is_not_writable_is_refused():
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        child = os.fork()
+        if child == 0:
+            os._exit(_try_as_nobody(Address(path=f"{folder}/main.sock")))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _try_as_nobody(address):
+    if os.geteuid() == 0:  # whom no mode keeps out
+        os.setuid(65534)
+    try:
+        try_addresses(address)
+    except ServeError as error:
+        return 0 if "is not writable" in str(error) else 2
+    return 1
+
+
+def test_a_package_that_raises_is_told_in_one_line(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("raise RuntimeError('hunter2')\n")
+    done = subprocess.run(
+        [PETSAGE, "serve", "shop.web:app"],
+        cwd=tmp_path,
+        env=environment_of({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "petsage: 'shop.web:app' raised RuntimeError (shop:1)\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("application", "message"),
+    [
+        ("shop", "'shop' is not of the form package.module:app"),
+        ("shop:", "is not of the form package.module:app"),
+        ("-shop:app", "No such option"),
+        ("no_such_shop:app", "there is no module 'no_such_shop' here"),
+        ("no_such_shop.web:app", "No module named 'no_such_shop'"),
+    ],
+)
+def test_an_application_that_is_not_there_is_refused(application, message):
+    done = subprocess.run(
+        [PETSAGE, "serve", application],
+        env=environment_of({"bind": f"127.0.0.1:{free_port()}"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
