@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from petsage.checks import Check, CheckFailed, Result, Status
+from petsage.errors import FeatureError
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -23,10 +24,6 @@ __all__ = [
 
 MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
-
-
-class FeatureError(Exception):
-    """A feature cannot be used; the message has its name, and is one line."""
 
 
 # The two factories import what they need when they are called: the command line, which knows
@@ -68,8 +65,9 @@ def create_management_app(config: "Config | None" = None, application: object = 
     """
     from flask import Flask
 
+    from petsage.clock import SystemClock
     from petsage.config import Config
-    from petsage.health.monitor import Monitor, SystemClock
+    from petsage.health.monitor import Monitor
     from petsage.health.service import Health, drain
     from petsage.management import views as management
     from petsage.management import workers

@@ -11,8 +11,9 @@ from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.exceptions import HTTPException
 
-from petsage import FeatureError, features
+from petsage import features
 from petsage.checks import Check, whereabouts
+from petsage.errors import FeatureError
 from petsage.http_errors import error_response
 
 OPENAPI_URL = "/api/v1/openapi.json"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from petsage.address import Address
-from petsage.hints import nearest
+from petsage.errors import nearest
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -16,7 +16,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from petsage.address import Address
 from petsage.checks import Check
 from petsage.dependencies.declaration import declared_checks
-from petsage.hints import nearest
+from petsage.errors import PetSageError, nearest
 
 PREFIX = "PETSAGE_"
 
@@ -29,12 +29,10 @@ _SERVICE_LINK = re.compile(
 )
 
 
-class ConfigError(Exception):
+class ConfigError(PetSageError):
     """The environment is wrong: `problems` holds a line for each variable, none with its value."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(f"petsage: {problem}" for problem in problems))
-        self.problems = problems
+    exit_code = os.EX_CONFIG
 
 
 class _AddressField(fields.Field[Address]):
@@ -184,7 +182,7 @@ class Config:
             for name, messages in error.messages_dict.items():
                 problems += [f"{_variable(name)}: {message}" for message in messages]
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError(*problems)
         return cls(**loaded)
 
 

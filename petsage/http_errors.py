@@ -6,7 +6,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from petsage import logs
-from petsage.health.schemas import json_line
+from petsage.json_text import json_line
 
 
 def error_body(code: int, status: str, request_id: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from petsage.config import Config
+from petsage.printable import escaped
 
 request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_headers", default=())
 """The headers of the request that this thread serves, their names in capitals."""
@@ -85,7 +86,7 @@ class TextFormatter(JsonFormatter):
         identifier = fields.get("request_id", "-")
         head = (
             f"{fields['time']} {fields['level']} {self._release} {self._instance}"
-            f" {record.name}[{record.process}] {identifier} {_printable(str(fields['event']))}"
+            f" {record.name}[{record.process}] {identifier} {escaped(str(fields['event']))}"
         )
         return "\n".join([head, *_indented(_trace(record))])
 
@@ -107,10 +108,4 @@ def _indented(trace: Iterable[str]) -> Iterator[str]:
     for piece in trace:
         # A stack frame has lines of its own; in a message a line break is the message's.
         for line in piece.splitlines() if _FRAME.match(piece) else [piece.strip("\n")]:
-            yield "    " + _printable(line)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+            yield "    " + escaped(line)

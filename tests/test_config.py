@@ -15,7 +15,7 @@ from tests.support import PETSAGE, environment_of
 def problems(**environ):
     with pytest.raises(ConfigError) as refused:
         Config.load({f"PETSAGE_{name}": value for name, value in environ.items()})
-    return refused.value.problems
+    return list(refused.value.problems)
 
 
 def test_nothing_needs_to_be_set():

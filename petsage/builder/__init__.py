@@ -7,10 +7,8 @@
 tree everything is frozen data, and `tree` alone changes files.
 """
 
+from petsage.errors import PetSageError
 
-class BuildError(Exception):
+
+class BuildError(PetSageError):
     """It is not built; `problems` has a line for each reason."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(f"petsage: {problem}" for problem in problems))
-        self.problems = problems

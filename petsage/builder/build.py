@@ -8,7 +8,7 @@ from petsage.builder import BuildError, plan, project, proof, tree
 from petsage.builder.plan import Plan
 from petsage.builder.request import Request
 from petsage.builder.tree import Disk
-from petsage.hints import nearest
+from petsage.errors import nearest
 
 Prove = Callable[[Path, Plan, Callable[[], None]], None]
 Show = Callable[[Plan], None]

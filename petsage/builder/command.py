@@ -13,15 +13,15 @@ from petsage.builder import BuildError
 as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
-@click.group()
-def feature() -> None:
+@click.group("feature")
+def command() -> None:
     """Build the features of the project whose root is the working directory.
 
     Exit codes: 0 done, 1 refused or red.
     """
 
 
-@feature.command()
+@command.command()
 @click.argument("name", required=False)
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--requirement", "requirements", metavar="TEXT", multiple=True, help="Repeatable.")
@@ -74,7 +74,7 @@ def add(
     _tell(as_json, told, [end])
 
 
-@feature.command("list")
+@command.command("list")
 @as_json
 def list_features(as_json: bool) -> None:
     """Tell which features there are: routes, open requirements, edited files."""
@@ -85,7 +85,7 @@ def list_features(as_json: bool) -> None:
     _tell(as_json, [asdict(one) for one in features], [*map(str, features)] or ["No features"])
 
 
-@feature.command()
+@command.command()
 @click.argument("name")
 @as_json
 def remove(name: str, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from petsage.builder import BuildError, types
 from petsage.checks import OWN_NAMES
-from petsage.hints import nearest
+from petsage.errors import nearest
 
 MAX_BYTES = 64 * 1024
 """A longer request is refused."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from petsage.hints import nearest
+from petsage.errors import nearest
 
 MAX_CHARACTERS = 1000
 _MAX_CHOICE = 40

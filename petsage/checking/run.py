@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TextIO
 
 from petsage.checks import Check, Status
-from petsage.health.monitor import Clock, Monitor, SystemClock
+from petsage.clock import Clock, SystemClock
+from petsage.health.monitor import Monitor
 from petsage.health.report import LIMITS, Limits, Report
-from petsage.health.schemas import ResultSchema, json_line
+from petsage.health.schemas import ResultSchema
+from petsage.json_text import json_line
 
 _AGAIN_SECONDS = 1.0
 

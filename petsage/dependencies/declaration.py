@@ -19,7 +19,7 @@ from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
 from petsage.dependencies.schemes import Option, Run, Scheme, Target, brought, load
 from petsage.dependencies.scrubbing import Scrubbed, secrets_of
-from petsage.hints import nearest
+from petsage.errors import nearest
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
 """The schemes that PetSage brings."""

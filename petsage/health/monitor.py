@@ -2,38 +2,16 @@
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from petsage.checks import Check, CheckFailed, Result, Status, whereabouts
+from petsage.clock import Clock, SystemClock
 from petsage.health.history import Change, History, Past, tell
 from petsage.health.report import ALL, LIMITS, Evidence, Limits, Report
-
-
-class Clock(Protocol):
-    """What the monitor knows of time."""
-
-    def now(self) -> float:
-        """Seconds since some moment; never set back by anyone."""
-        ...
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Waits for the event, `seconds` at most; says whether it came."""
-        ...
-
-
-class SystemClock:
-    """The system's monotonic clock, which every process of the machine shares."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        return event.wait(seconds)
+from petsage.printable import one_line
 
 
 @dataclass(slots=True, eq=False)
@@ -328,10 +306,3 @@ def _reason(run: Callable[[], object]) -> str:
     except CheckFailed as failure:
         return one_line(str(failure)) or "failed"
     return ""
-
-
-def one_line(text: str) -> str:
-    """Reasons stand in lines of text and are read by a kubelet, which keeps 10 KiB of them all."""
-    words = " ".join(text[:1000].split())
-    printable = "".join(c if c.isprintable() else "?" for c in words)
-    return printable if len(words) <= 200 and len(text) <= 1000 else printable[:199] + "…"

@@ -1,7 +1,6 @@
 """What goes over the wire, and how it looks there."""
 
 import dataclasses
-import json
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -12,6 +11,7 @@ from petsage.checks import SMOKE_TEST, Result
 from petsage.config import Config
 from petsage.health.report import Report
 from petsage.health.service import FAILURE, SUCCESS, SmokeTest
+from petsage.json_text import json_line
 from petsage.management.status import Overview
 
 
@@ -45,11 +45,6 @@ def smoke_test_body(result: SmokeTest) -> bytes:
     """
     schema = SmokeTestFailureSchema() if result.failed else SmokeTestSchema()
     return json_line(schema.dump(result))
-
-
-def json_line(data: Any) -> bytes:
-    """Compact JSON in UTF-8, keys in the order given, with a newline at the end."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 class ResultSchema(Schema):

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from petsage.health.monitor import one_line
+from petsage.printable import one_line
 
 ENTRIES = 50
 """How many entries are kept. One entry stands for all equal answers in a row."""

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from petsage.address import Address
-from petsage.health.monitor import Clock
+from petsage.clock import Clock
 from petsage.health.report import Evidence
 from petsage.scoreboard import Scoreboard
 

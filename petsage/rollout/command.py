@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import click
 
 from petsage.client import Client, Target, resolve
+from petsage.options import seconds, seconds_or_0
 from petsage.rollout import report
 from petsage.rollout.rounds import Plan, Rollout, Watcher
 from petsage.rollout.verdict import why
@@ -31,19 +32,6 @@ EX_SOFTWARE = 70  # the verdict is good, and nobody could be told
 COUNT = click.IntRange(1, 10000)
 
 Addresses = dict[tuple[str, int], tuple[str, ...]]
-
-
-def seconds(text: str, at_least: float = 0.001) -> float:
-    """What an option's value is, in seconds. Raises `click.BadParameter`, as all of these."""
-    with suppress(ValueError):
-        if at_least <= float(text) <= 86400:
-            return float(text)
-    raise click.BadParameter(f"it must be a number of seconds from {at_least:g} to 86400")
-
-
-def seconds_or_0(text: str) -> float:
-    """The same, but it may be 0."""
-    return seconds(text, at_least=0)
 
 
 def header(text: str) -> tuple[str, str]:
@@ -171,7 +159,7 @@ def _signals(handler: Callable[..., object]) -> Iterator[None]:
     "--junit", metavar="FILE", is_eager=True, callback=_junit, help="Write a JUnit document."
 )
 @click.pass_context
-def smoke_test(
+def command(
     ctx: click.Context,
     /,
     headers: tuple[tuple[str, str], ...],

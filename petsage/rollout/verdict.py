@@ -16,6 +16,8 @@ from marshmallow import Schema, ValidationError
 from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
 from petsage.health.schemas import SmokeTestFailureSchema, SmokeTestSchema
 from petsage.health.service import SUCCESS
+from petsage.json_text import read_json
+from petsage.printable import ascii_line
 
 
 class Kind(enum.IntEnum):
@@ -89,17 +91,6 @@ _FAILURE = SmokeTestFailureSchema()
 _HEALING = (404, 408, 425, 429)
 
 
-def shown(text: object, limit: int = 200) -> str:
-    """Somebody else's text as one line of printable ASCII, `limit` characters of it at most.
-
-    `##` is taken apart, since some pipelines obey `##[…]` and `##vso[…]` in the midst of a line.
-    """
-    text = str(text)
-    cut = "..." if len(text) > limit else ""
-    escaped = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text[:limit])
-    return escaped.replace("##", "#\\x23") + cut
-
-
 def judge(answer: Answer, release: str = "", max_latency_seconds: float | None = None) -> Row:
     """An answer against the contract; the row names no target yet.
 
@@ -108,10 +99,10 @@ def judge(answer: Answer, release: str = "", max_latency_seconds: float | None =
     """
     breach = _status(answer) or _content_type(answer) or _body(answer.body)
     breach = breach or _latency(answer.seconds, max_latency_seconds)
-    said = shown(answer.headers.get("petsage-release", ""))
-    if breach and release and said and said != shown(release):
+    said = ascii_line(answer.headers.get("petsage-release", ""))
+    if breach and release and said and said != ascii_line(release):
         breach = replace(breach, heals=True)
-    instance = shown(answer.headers.get("petsage-instance", ""))
+    instance = ascii_line(answer.headers.get("petsage-instance", ""))
     return Row("", "", breach, answer.status, said, instance, answer.seconds)
 
 
@@ -125,15 +116,15 @@ def _status(answer: Answer) -> Breach | None:
         return None
     seen = str(status)
     if 300 <= status < 400:
-        seen += f" to {shown(answer.headers.get('location', 'nowhere'))}"
+        seen += f" to {ascii_line(answer.headers.get('location', 'nowhere'))}"
     elif status == 503 and (failed := _failed(answer.body)):
-        seen += f" (failed: {shown(failed)})"
+        seen += f" (failed: {ascii_line(failed)})"
     return _wrong("status", "200", seen, status >= 500 or status in _HEALING)
 
 
 def _failed(body: bytes) -> str:
     try:
-        return ", ".join(_load(_FAILURE, _json(body))["failed"])
+        return ", ".join(_load(_FAILURE, read_json(body))["failed"])
     except (ValueError, ValidationError):
         return ""
 
@@ -142,16 +133,18 @@ def _content_type(answer: Answer) -> Breach | None:
     said = answer.headers.get("content-type", "nothing")
     if said.partition(";")[0].strip().lower() == "application/json":
         return None
-    return _wrong("content type", "application/json", shown(said))
+    return _wrong("content type", "application/json", ascii_line(said))
 
 
 def _body(body: bytes) -> Breach | None:
     if len(body) > MAX_BODY_BYTES:
         return _wrong("body", f"at most {MAX_BODY_BYTES} bytes", "more")
     try:
-        data = _json(body)
+        data = read_json(body)
     except ValueError as error:
-        return _wrong("body", "JSON", f"{shown(error)}: {shown(body.decode('latin-1'), 60)}")
+        return _wrong(
+            "body", "JSON", f"{ascii_line(error)}: {ascii_line(body.decode('latin-1'), 60)}"
+        )
     try:
         _load(_SUCCESS, data)
     except ValidationError as error:
@@ -165,40 +158,19 @@ def _load(schema: Schema, data: object) -> Any:
 
 def _broken(data: object, keys: Sequence[str]) -> Breach:
     if not isinstance(data, dict):
-        return _wrong("body", "an object", shown(_value(data)))
+        return _wrong("body", "an object", ascii_line(_value(data)))
     return _wrong("body", _members(_CONTRACT, keys), _members(data, keys))
 
 
 def _members(data: Mapping[str, object], keys: Sequence[str]) -> str:
     told = (f"{k}={_value(data[k])}" if k in data else f"no {k}" for k in keys[:5])
-    return shown(", ".join(told))
+    return ascii_line(", ".join(told))
 
 
 def _value(value: object) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _json(body: bytes) -> object:
-    """Raises `ValueError` for all that is not exactly one JSON text in UTF-8 (RFC 8259)."""
-    try:
-        return json.loads(
-            body.decode(), object_pairs_hook=_no_key_twice, parse_constant=_no_constant
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _latency(seconds: float, at_most: float | None) -> Breach | None:
@@ -218,25 +190,25 @@ def _unanswered(error: NoAnswer, seconds: float) -> Breach:
             wanted, seen = f"an answer within {seconds:.3g} s", f"a time-out {error.step}"
             return Breach(Kind.UNREACHED, "time", wanted, seen, True)
         case ssl.SSLCertVerificationError() as cause:
-            seen = shown(cause.verify_message)
+            seen = ascii_line(cause.verify_message)
             return Breach(Kind.UNREACHED, "certificate", "a valid one", seen, False)
         case ssl.SSLError() as cause if not isinstance(cause, ssl.SSLEOFError):
             seen = f"{why(cause)} {error.step}"
             return Breach(Kind.UNREACHED, "TLS", "a connection", seen, False)
         case socket.gaierror() as cause:
-            return Breach(Kind.UNREACHED, "name", "an address", shown(cause.strerror), True)
+            return Breach(Kind.UNREACHED, "name", "an address", ascii_line(cause.strerror), True)
         case OSError() as cause:
             seen = f"{why(cause)} {error.step}"
             return Breach(Kind.UNREACHED, "connection", "an answer", seen, True)
         case IncompleteRead():
             return Breach(Kind.UNREACHED, "connection", "a whole answer", "its end is cut", True)
         case cause:
-            return _wrong("protocol", "HTTP", shown(f"{type(cause).__name__}: {cause}"))
+            return _wrong("protocol", "HTTP", ascii_line(f"{type(cause).__name__}: {cause}"))
 
 
 def why(error: OSError) -> str:
     """What the system says of an error, without the line of Python's own source."""
-    return shown(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
+    return ascii_line(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
 
 
 def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:
@@ -244,7 +216,7 @@ def judge_releases(rows: Iterable[Row], release: str = "") -> Breach | None:
 
     An answer that carries none and is broken anyway may be a proxy's, which has none.
     """
-    release = shown(release)
+    release = ascii_line(release)
     said: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row.release or (row.status and not row.breach):

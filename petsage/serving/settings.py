@@ -27,8 +27,8 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from petsage import logs
 from petsage.checks import whereabouts
 from petsage.config import Config, ConfigError
-from petsage.health.schemas import json_line
 from petsage.http_errors import error_body
+from petsage.json_text import json_line
 from petsage.scoreboard import scoreboard
 
 PROBE_THREADS = 16
@@ -41,13 +41,11 @@ PROBE_RECEIVE_SECONDS = 1
 # How long a thread waits for a client to close its side of a connection that ends.
 LINGER_SECONDS = 1
 
-EX_CONFIG = 78  # sysexits.h
-
 try:
     _config = Config.load()
 except ConfigError as error:
-    print(error, file=sys.stderr)  # noqa: T201
-    sys.exit(EX_CONFIG)
+    print(error.lines(), file=sys.stderr)  # noqa: T201
+    sys.exit(error.exit_code)
 
 bind = [str(_config.bind), str(_config.management_bind)]
 workers = _config.workers + 1

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from petsage import FeatureError
 from petsage.address import Address
 from petsage.checks import whereabouts
 from petsage.config import Config
+from petsage.errors import PetSageError
 
 OWN_APPLICATION = "petsage:create_app()"
 
 
-class ServeError(Exception):
+class ServeError(PetSageError):
     """It cannot be served; the message says why, in one line."""
 
 
@@ -42,7 +42,7 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
 
     try:
         sys.exit(run())
-    except FeatureError:
+    except PetSageError:
         raise
     except Exception:  # the application's, while it is loaded: its author needs to see the line
         traceback.print_exc()

@@ -159,7 +159,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_the_configuration_names_the_variable_too() -> None:
-    with pytest.raises(ConfigError, match=r"^petsage: PETSAGE_CHECKS: check 'it': unknown scheme"):
+    with pytest.raises(ConfigError, match=r"^PETSAGE_CHECKS: check 'it': unknown scheme"):
         Config.load({"PETSAGE_CHECKS": "it=s3cret://h"})
 
 

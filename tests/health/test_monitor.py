@@ -239,7 +239,7 @@ def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        ("two\nlines\x1b[31m", "two lines?[31m"),
+        ("two\nlines\x1b[31m", "two lines\\x1b[31m"),
         ("x" * 1000, "x" * 199 + "…"),
         ("x" + " " * 2000 + "y", "x…"),
         ("x" * 200 + "\n" * 800, "x" * 200),

@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from petsage.printable import ascii_line
 from petsage.rollout.report import (
     LiveTable,
     QuietLines,
@@ -14,10 +15,10 @@ from petsage.rollout.report import (
     as_text,
 )
 from petsage.rollout.rounds import Outcome
-from petsage.rollout.verdict import EVERY, NONE_YET, Breach, Kind, Row, shown
+from petsage.rollout.verdict import EVERY, NONE_YET, Breach, Kind, Row
 
 URL = "http://pets/"
-HOSTILE = shown("]]>\x00\x1b[2J\n::error::x%0A##[error],: <&\"'\ud800\uffff")
+HOSTILE = ascii_line("]]>\x00\x1b[2J\n::error::x%0A##[error],: <&\"'\ud800\uffff")
 
 
 def outcome(*rows: Row, breach: Breach | None = None, notes: tuple[str, ...] = ()) -> Outcome:

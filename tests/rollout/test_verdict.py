@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
+from petsage.printable import ascii_line
 from petsage.rollout.verdict import (
     Breach,
     Kind,
@@ -18,7 +19,6 @@ from petsage.rollout.verdict import (
     judge_failure,
     judge_instances,
     judge_releases,
-    shown,
 )
 from tests.hostile import BODY
 
@@ -113,7 +113,7 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
         (b"<html>\x1b[31m", "Expecting value: line 1 column 1 (char 0): <html>\\x1b[31m"),
         (BODY + b"}", "Extra data"),
         (BODY.replace(b"{", b'{"status":"ok",'), "a key twice"),
-        (BODY.decode().encode("utf-16"), "codec can't decode"),
+        (BODY.decode().encode("utf-16"), "not UTF-8"),
         (b"[" * 60000, "nested too deeply"),
         (b'{"status":NaN}', "NaN is no JSON"),
         (b'{"status":' + b"9" * 5000 + b"}", "body: expected JSON"),
@@ -140,16 +140,16 @@ def test_what_another_release_gets_wrong_may_heal() -> None:
 
 @pytest.mark.parametrize("hostile", ["\n", "\x1b[2J", "\x00", "]]>\x07", "\u202e", "\ud800", "é"])
 def test_what_a_server_says_is_shown_in_one_line_of_printable_ascii(hostile: str) -> None:
-    assert shown(hostile).isascii()
-    assert shown(hostile).isprintable()
+    assert ascii_line(hostile).isascii()
+    assert ascii_line(hostile).isprintable()
     body = {**GOOD, hostile: hostile}
     row = judge(answered(json.dumps(body).encode(), petsage_release=hostile))
     assert f"{row.breach}{row.release}".isprintable()
 
 
 def test_what_a_pipeline_obeys_in_the_midst_of_a_line_is_taken_apart() -> None:
-    assert "##" not in shown("x ##vso[task.complete] ###[error]")
-    assert shown("x" * 1000) == "x" * 200 + "..."
+    assert "##" not in ascii_line("x ##vso[task.complete] ###[error]")
+    assert ascii_line("x" * 1000) == "x" * 197 + "..."
 
 
 def cut_off(cause: BaseException) -> NoAnswer:

@@ -1,0 +1,54 @@
+"""`petsage check`."""
+
+import logging
+import sys
+
+import click
+from marshmallow import ValidationError
+
+from petsage.checking import run as checking
+from petsage.checks import Check, Status
+from petsage.config import Config
+from petsage.dependencies.declaration import checks_from_urls
+from petsage.options import seconds_or_0
+
+
+@click.command("check")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=seconds_or_0,
+    default="0",
+    metavar="SECONDS",
+    help="Run the checks again until they hold, but no longer than this.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+    """Run checks once, or until they hold.
+
+    Runs the checks that PETSAGE_CHECKS declares, or those of the URLs given. Exits with 0 if they
+    hold, with 1 if a critical one fails. Other users of the machine can read a URL given here in
+    the list of processes; they cannot read the variable.
+
+    \b
+    Example:
+      petsage check --wait 60 tcp://localhost:5432
+    """
+    checks = _checks_of(urls) if urls else Config.load().checks
+    if not checks:
+        raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
+    logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
+    progress = checking.Progress(sys.stderr)
+    report = checking.run(checks, wait_seconds, progress)
+    progress.clear()
+    click.echo(checking.as_json(report) if as_json else checking.as_table(report), nl=False)
+    if report.status is Status.FAIL:
+        raise click.exceptions.Exit(1)
+
+
+def _checks_of(urls: tuple[str, ...]) -> tuple[Check, ...]:
+    try:
+        return checks_from_urls(urls)
+    except ValidationError as error:
+        raise click.UsageError("\n".join(error.messages)) from None

@@ -1,0 +1,41 @@
+"""Every error that ends a command, and what its message says.
+
+    PetSageError                    1   the message is for the person who ran the command
+      FeatureError                  1   a feature cannot be used
+      petsage.config.ConfigError   78   a `PETSAGE_*` variable is wrong
+      petsage.serving.ServeError    1   it cannot be served
+      petsage.builder.BuildError    1   a feature is not built
+
+`petsage.cli` turns each into its lines on standard error and its exit code, and nothing else does.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class PetSageError(Exception):
+    """What the user has to mend: a line for each problem, none of which holds a secret."""
+
+    exit_code: ClassVar[int] = 1
+    """What a command that fails with it exits with."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+    def lines(self) -> str:
+        """The problems as they are printed, each behind the program's name."""
+        return "\n".join(f"petsage: {problem}" for problem in self.problems)
+
+
+class FeatureError(PetSageError):
+    """A feature cannot be used; the message has its name, and is one line."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word most like `word`, to stand behind "unknown"; or all of them."""
+    known = tuple(known)
+    if match := difflib.get_close_matches(word, known, n=1):
+        return f"; did you mean {match[0]}?"
+    return f"; known are {', '.join(known)}"
