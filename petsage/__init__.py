@@ -48,11 +48,9 @@ def create_app(config: "Config | None" = None) -> "Flask":
     if hops := config.proxies:
         # The application is a WSGI callable of its own, as Flask's manual has it.
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
-    documented = api.init_app(app)
     features = api.discover(config.checks)
-    health.init_app(app, [feature.check for feature in features], config=config, api=documented)
-    for feature in features:
-        documented.register_blueprint(feature.blueprint)
+    health.add_probes(app, [feature.check for feature in features], config)
+    api.init_app(app, features)
     return app
 
 

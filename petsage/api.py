@@ -12,8 +12,9 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.exceptions import HTTPException
 
 from petsage import features
-from petsage.checks import Check, whereabouts
+from petsage.checks import SMOKE_TEST, Check, whereabouts
 from petsage.errors import FeatureError
+from petsage.health import views
 from petsage.http_errors import error_response
 
 OPENAPI_URL = "/api/v1/openapi.json"
@@ -38,6 +39,10 @@ class Feature:
     check: Check
 
 
+SMOKE_TEST_FEATURE = Feature(SMOKE_TEST, views.v1, views.smoke_check)
+"""PetSage's first feature; every other one is a folder."""
+
+
 class _Json(DefaultJSONProvider):
     sort_keys = False  # the order of a schema is the order of its answer
 
@@ -47,8 +52,8 @@ class _Api(flask_smorest.Api):
         return error_response(error)
 
 
-def init_app(app: Flask) -> flask_smorest.Api:
-    """Gives the application the v1 API's OpenAPI 3.1 document and its docs."""
+def init_app(app: Flask, served: Iterable[Feature]) -> None:
+    """Gives the application these features, their OpenAPI 3.1 document and its docs."""
     app.config["OPENAPI_URL_PREFIX"], _, app.config["OPENAPI_JSON_PATH"] = OPENAPI_URL.rpartition(
         "/"
     )
@@ -58,16 +63,18 @@ def init_app(app: Flask) -> flask_smorest.Api:
     app.json = _Json(app)
     documented = _Api(app, spec_kwargs=_SPEC)
     documented.register_field(features.ExactDecimal, "string", "decimal")
-    return documented
+    for feature in served:
+        documented.register_blueprint(feature.blueprint)
 
 
 def discover(declared: Iterable[Check] = ()) -> tuple[Feature, ...]:
-    """Every feature there is: a feature is a folder in `petsage/features`.
+    """Every feature there is: the smoke test, and each folder in `petsage/features`.
 
     Raises `FeatureError` if one of them cannot be imported, if two have the same title, or if a
     check has the name of another feature's or of one of those that are declared.
     """
-    found = [_load(module.name) for module in pkgutil.iter_modules(features.__path__)]
+    folders = [module.name for module in pkgutil.iter_modules(features.__path__)]
+    found = [SMOKE_TEST_FEATURE, *map(_load, folders)]
     _refuse_twice("title", ((f"feature {one.name!r}", one.blueprint.name) for one in found))
     checks = [("PETSAGE_CHECKS", check.name) for check in declared]
     _refuse_twice("check", checks + [(f"feature {one.name!r}", one.check.name) for one in found])

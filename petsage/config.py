@@ -5,16 +5,16 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from petsage.address import Address
 from petsage.checks import Check
+from petsage.cpus import available_cpus
 from petsage.dependencies.declaration import declared_checks
 from petsage.errors import PetSageError, nearest
 
@@ -94,37 +94,6 @@ class ConfigSchema(Schema):
     proxies = _whole(0, 16)
     log_format = _choice("text", "json")
     log_level = _choice("debug", "info", "warning", "error")
-
-
-def available_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:
-    """How many CPUs this process may use: its affinity, cut by the quotas of its control groups.
-
-    A part of a CPU is rounded, to 1 at least. `root` is where `/proc` and `/sys` are, `affinity`
-    how many CPUs it has affinity to (default: ask). Control groups of version 2: cgroups(7).
-    """
-    quotas = [quota for group in _control_groups(root) if (quota := _quota(group))]
-    return max(1, min([affinity or len(os.sched_getaffinity(0)), *map(round, quotas)]))
-
-
-def _control_groups(root: Path) -> Iterator[Path]:
-    """The folder of this process's control group, and those of all above it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    mount = root / "sys/fs/cgroup"
-    for line in lines:
-        if line.startswith("0::/"):
-            group = mount / line.removeprefix("0::/")
-            yield from (group, *group.parents[: len(group.parts) - len(mount.parts)])
-
-
-def _quota(group: Path) -> float | None:
-    try:
-        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
-        return int(quota) / int(period)
-    except (OSError, ValueError):  # there is none, or it is "max"
-        return None
 
 
 @functools.cache

@@ -6,8 +6,13 @@ from typing import cast
 from flask import Blueprint, Response, current_app
 from flask_smorest import Blueprint as DocumentedBlueprint
 
-from petsage.checks import Status
-from petsage.health.schemas import SmokeTestFailureSchema, SmokeTestSchema, smoke_test_body
+from petsage.checks import SMOKE_TEST, Check, Status
+from petsage.health.schemas import (
+    SmokeTestFailureSchema,
+    SmokeTestSchema,
+    contract_holds,
+    smoke_test_body,
+)
 from petsage.health.service import FAILURE, SUCCESS, Health, http_status, run_smoke_test
 
 v1 = DocumentedBlueprint(
@@ -17,6 +22,9 @@ v1 = DocumentedBlueprint(
     description="Whether the service, and what it depends on, really works.",
 )
 probes = Blueprint("probes", __name__)
+
+smoke_check = Check(SMOKE_TEST, contract_holds, frozenset({"smoke"}))
+"""The smoke test's own smoke check."""
 
 
 def current_health() -> Health:
