@@ -25,14 +25,14 @@ _SPEC = {
     "openapi_version": "3.1.0",
     "info": {"description": "The truth about a running Python service."},
 }
-# No other host: by default the page asks validator.swagger.io about this document, and has a bar
-# that loads a document from anywhere.
+# By default the page sends this document to validator.swagger.io, and has a bar that loads a
+# document from any host.
 _DOCS = {"app_name": "PetSage", "validatorUrl": None, "layout": "BaseLayout"}
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What a feature's folder brings: its `__init__.py` has `blueprint` and `check`."""
+    """A feature; the `__init__.py` of its folder has the `blueprint` and the `check`."""
 
     name: str
     blueprint: flask_smorest.Blueprint
@@ -94,5 +94,5 @@ def _load(name: str) -> Feature:
         module = importlib.import_module(f"{features.__name__}.{name}")
         return Feature(name, module.blueprint, module.check)
     except Exception as error:
-        why = " ".join(f"{error}: {whereabouts(error)}".split())
-        raise FeatureError(f"feature {name!r} cannot be imported: {why}") from error
+        reason = " ".join(f"{error}: {whereabouts(error)}".split())
+        raise FeatureError(f"feature {name!r} cannot be imported: {reason}") from error

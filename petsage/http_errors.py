@@ -1,4 +1,4 @@
-"""Every error is JSON with its status code, and tells nothing of the code that raised it."""
+"""Every HTTP error as JSON, with its status code and nothing of the code that raised it."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from petsage.json_text import json_line
 
 
 def error_body(code: int, status: str, request_id: str | None) -> dict[str, Any]:
-    """What every error says."""
+    """What the JSON of every error holds; `request_id` only stands in a 500's."""
     traced = {"request_id": request_id} if code == 500 and request_id else {}
     return {"code": code, "status": status, **traced}
 
 
 def error_response(error: HTTPException) -> HTTPException | Response:
-    """What is answered instead of werkzeug's page: `{"code":404,"status":"Not Found"}`.
+    """The response in place of werkzeug's page: `{"code":404,"status":"Not Found"}`.
 
-    A request that breaks a schema is told every wrong field under `errors`. An error of the
-    program, whose trace is in the log, has the request's ID if it came with one.
+    A request that breaks a schema gets every wrong field under `errors`. A 500 has the request's
+    ID, if the request came with one: the log has the trace under the same ID.
     """
     if error.code is None or error.response is not None:
         return error

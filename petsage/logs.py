@@ -1,4 +1,4 @@
-"""How a log line looks, whoever writes it: gunicorn, Flask, PetSage or the application."""
+"""What a log line looks like, whoever writes it: gunicorn, Flask, PetSage, the application."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from petsage.config import Config
 from petsage.printable import escaped
 
 request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_headers", default=())
-"""The headers of the request that this thread serves, their names in capitals."""
+"""The headers of the request that this thread serves; the names are in capitals."""
 
 _HARMLESS = re.compile(r"[0-9A-Za-z_-]{8,64}", re.ASCII)  # as deploy/nginx.conf has it
 
@@ -22,13 +22,13 @@ _FRAME = re.compile(r"[ |]*  File ")  # the bars are an ExceptionGroup's
 
 
 def request_id() -> str | None:
-    """The ID of the request that this thread serves, if it has one that is harmless in a log."""
+    """The ID of the request that this thread serves; None if it has none, or a harmful one."""
     headers = request_headers.get()
     return harmless(",".join(value for name, value in headers if name == "X-REQUEST-ID"))
 
 
 def harmless(identifier: str) -> str | None:
-    """This request ID if it is 8 to 64 ASCII letters, digits, `_` and `-`, or else None."""
+    """The identifier if it has 8 to 64 ASCII letters, digits, `_` and `-`, else None."""
     return identifier if _HARMLESS.fullmatch(identifier) else None
 
 
@@ -49,7 +49,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII: whatever a client sent, no reader breaks a line at it."""
+    """One JSON object in each line, in ASCII: no text of a client's can end the line early."""
 
     def __init__(self, release: str, instance: str) -> None:
         super().__init__()
@@ -76,9 +76,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(JsonFormatter):
-    """The same in one line, and a trace in indented lines below it.
+    """The same fields as text in one line, with a trace in indented lines below it.
 
-    What a client sent stands last, and what cannot be printed is escaped: no line can be forged.
+    The event, which may hold a client's text, stands last, and what cannot be printed is escaped:
+    nobody can forge a line.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -92,7 +93,7 @@ class TextFormatter(JsonFormatter):
 
 
 def _event(record: logging.LogRecord) -> str:
-    """A message whose arguments do not fit it is told as it was given: it must not be lost."""
+    """The message; as it was given, if its arguments do not fit it: it must not be lost."""
     try:
         return record.getMessage()
     except Exception:

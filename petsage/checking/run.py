@@ -13,7 +13,7 @@ from petsage.health.report import LIMITS, Limits, Report
 from petsage.health.schemas import ResultSchema
 from petsage.json_text import json_line
 
-_AGAIN_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
 
 
 def run(
@@ -24,14 +24,14 @@ def run(
 ) -> Report:
     """The report of all these checks, whatever their probes; each may take its own timeout.
 
-    While it fails and `wait_seconds` are not over, `progress` is told the report and the seconds
-    left, and a second later the checks run again.
+    While it fails, the checks run again each second, for `wait_seconds` in all. `progress` is
+    called before each pause, with the report and the seconds that are left.
     """
     clock = clock or SystemClock()
     asked = [replace(check, probes=frozenset({"smoke"})) for check in checks]
     slowest = max((check.timeout_seconds for check in asked), default=0.0)
     # No result is used twice.
-    limits = Limits(deadline=slowest, fresh_at_most=0, stale_at_most=_AGAIN_SECONDS / 2)
+    limits = Limits(deadline=slowest, fresh_at_most=0, stale_at_most=_PAUSE_SECONDS / 2)
     monitor = Monitor(asked, clock=clock, limits={**LIMITS, "smoke": limits})
     end = clock.now() + wait_seconds
     while True:
@@ -40,25 +40,25 @@ def run(
         if report.status is not Status.FAIL or left <= 0:
             return report
         progress(report, left)
-        clock.wait(threading.Event(), min(_AGAIN_SECONDS, left))
+        clock.wait(threading.Event(), min(_PAUSE_SECONDS, left))
 
 
 class Progress:
-    """Tells in one line of a terminal, and of nothing else, what is waited for."""
+    """Shows on a terminal, in one line, which checks still fail; elsewhere it writes nothing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._shown = False
+        self._written = False
 
     def __call__(self, report: Report, left: float) -> None:
         if self._stream.isatty():
             line = f"waiting {left:.0f} s for {', '.join(report.failed)}"
             self._write(line[: shutil.get_terminal_size().columns - 1])
-            self._shown = True
+            self._written = True
 
     def clear(self) -> None:
-        """Leaves the line to what comes next."""
-        if self._shown:
+        """Empties the line, for the result."""
+        if self._written:
             self._write("")
 
     def _write(self, line: str) -> None:
@@ -67,7 +67,7 @@ class Progress:
 
 
 def as_table(report: Report) -> str:
-    """A line for each check: its name, its status, how long it took, and what is unwell."""
+    """A line for each check: name, status, duration, and the reason of a warn or a fail."""
     width = max(len(result.name) for result in report.results)
     return "".join(
         f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.reason}".rstrip() + "\n"
@@ -76,6 +76,6 @@ def as_table(report: Report) -> str:
 
 
 def as_json(report: Report) -> bytes:
-    """The same for machines."""
+    """The report as a JSON document, for machines."""
     checks = [ResultSchema().dump(result) for result in report.results]
     return json_line({"status": report.status, "checks": checks})
