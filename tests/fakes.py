@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import threading
 from collections.abc import Callable
 
@@ -49,17 +50,23 @@ def check(name: str = "database", run: object = None, **options: object) -> Chec
     return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
 
 
-def in_a_child(say: Callable[[], str]) -> str:
-    """What a forked child says."""
+CHILD_SECONDS = 10
+
+
+def in_a_child(answer: Callable[[], str]) -> str:
+    """What `answer` returns in a forked child; fails if the child raises, or takes 10 s."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writable, say().encode())
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(CHILD_SECONDS)  # it ends the child, whatever the child waits for
+        os.write(writable, answer().encode())
         os._exit(0)
     os.close(writable)
-    os.waitpid(child, 0)
     with open(readable, "rb") as pipe:  # noqa: PTH123
-        return pipe.read().decode()
+        answered = pipe.read().decode()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return answered
 
 
 def without_threads() -> None:

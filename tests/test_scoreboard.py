@@ -1,11 +1,11 @@
 """Promises of the scoreboard: what one process writes, every process forked after it reads."""
 
-import os
 import time
 
 import pytest
 
 from petsage.scoreboard import Scoreboard
+from tests.fakes import in_a_child
 
 
 def test_a_new_board_says_nothing_but_when_it_began():
@@ -20,11 +20,7 @@ def test_a_new_board_says_nothing_but_when_it_began():
 )
 def test_what_a_child_writes_its_parent_reads(cell, value):
     scoreboard = Scoreboard()
-    child = os.fork()
-    if child == 0:
-        setattr(scoreboard, cell, value)
-        os._exit(0)
-    os.waitpid(child, 0)
+    in_a_child(lambda: setattr(scoreboard, cell, value) or "")
     assert getattr(scoreboard, cell) == value
     others = {"draining", "started", "finished_at"} - {cell}
     assert not any(getattr(scoreboard, other) for other in others)
