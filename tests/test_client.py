@@ -120,7 +120,7 @@ def test_an_address_that_refuses_leaves_it_to_the_next() -> None:
     assert found.address == "127.0.0.3"
 
 
-def test_when_all_refuse_the_last_one_is_told() -> None:
+def test_when_all_refuse_the_last_one_is_reported() -> None:
     target = Target.parse(f"http://pets.example:{free_port()}")
     with pytest.raises(NoAnswer) as raised:
         Client().get(target, ("127.0.0.2", "127.0.0.3"), 10)
@@ -298,7 +298,7 @@ def test_a_target_is_read(text: str, url: str, authority: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("", "printable ASCII"),
         ("pets:8000", "begins with http://"),
@@ -319,8 +319,8 @@ def test_a_target_is_read(text: str, url: str, authority: str) -> None:
         ("unix:/" + "a" * 107, "unix:/SOCKET"),
     ],
 )
-def test_a_target_that_is_none_is_refused(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told) as raised:
+def test_a_target_that_is_none_is_refused(text: str, shown: str) -> None:
+    with pytest.raises(ValueError, match=shown) as raised:
         Target.parse(text)
     assert "sesame" not in str(raised.value)
 

@@ -1,7 +1,7 @@
 """Dependencies: a URL becomes a check.
 
-What follows a stray `#`, `?` or `@` in a URL is a piece of somebody's password, and so may be what
-stands where a scheme or an option should: no message repeats any of it.
+The text after a stray `#`, `?` or `@` in a URL is a piece of somebody's password, and so may be the
+text in the place of a scheme or of an option: no message repeats any of it.
 """
 
 import re
@@ -17,18 +17,18 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from petsage.checks import NAME, PROBES, SMOKE_TEST, Check
 from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
-from petsage.dependencies.schemes import Option, Run, Scheme, Target, brought, load
+from petsage.dependencies.schemes import Location, Option, Run, Scheme, load, provided
 from petsage.dependencies.scrubbing import Scrubbed, secrets_of
 from petsage.errors import nearest
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
-"""The schemes that PetSage brings."""
+"""PetSage's own schemes."""
 
 _DEFAULT_PROBES = frozenset({"ready", "smoke"})
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^#]*)(?:#(?P<fragment>.*))?")
 _ENCODED = "with special characters percent-encoded, as %40 for @"
 _PORTS = range(1, 65536)
-# RFC 3986, 2: ASCII only, and a % begins two hex digits. No driver takes a NUL.
+# RFC 3986, 2: ASCII only, and two hex digits follow a %. No driver accepts a NUL.
 _NOT_ENCODED = re.compile(r"[^!-~]|%(?![0-9A-Fa-f]{2})|%00")
 
 
@@ -127,7 +127,7 @@ def _gather(makers: Iterable[Callable[[], Check]]) -> tuple[Check, ...]:
 
 def _declared(number: int, entry: str) -> Check:
     name, _, url = entry.partition("=")
-    # What stands before the = is a name only if a URL follows; else it may be a piece of one.
+    # The text before the = is a name only if a URL follows; otherwise it may be a piece of a URL.
     if not (NAME.fullmatch(name) and _URL.fullmatch(url)):
         raise ValidationError([f"entry {number}: must be name=scheme://..., {_ENCODED}"])
     return _check(url, name, f"check {name!r}")
@@ -155,7 +155,7 @@ def _split(url: str) -> tuple[str, str, str]:
 def _scheme(word: str) -> Scheme:
     if scheme := SCHEMES.get(word):
         return scheme
-    others = brought()
+    others = provided()
     if word not in others:
         raise ValidationError(f"unknown scheme{nearest(word, (*SCHEMES, *others))}")
     return load(word)
@@ -179,7 +179,7 @@ def _decodes(text: str) -> bool:
 
 
 def _options(scheme: Scheme, fragment: str) -> dict[str, Any]:
-    """Every option's value, defaults included. A missing driver is told beside what is wrong."""
+    """Every option's value, defaults included. A missing driver is one problem among the others."""
     known = {**OPTIONS, **scheme.options}
     problems = [missing] if (missing := scheme.missing()) else []
     given: dict[str, str] = {}
@@ -203,7 +203,7 @@ def _options(scheme: Scheme, fragment: str) -> dict[str, Any]:
 def _assembled(
     name: str | None, word: str, scheme: Scheme, parts: Mapping[str, str], options: dict[str, Any]
 ) -> Check:
-    target = Target(
+    location = Location(
         scheme=word,
         host=parts.get("host", "").strip("[]"),
         port=int(parts.get("port") or scheme.port),
@@ -214,8 +214,8 @@ def _assembled(
         timeout_seconds=options["timeout"],
         options={option: options[option] for option in scheme.options},
     )
-    name = name or _name(target)
-    run = Scrubbed(_brought(scheme, target), secrets_of(parts))
+    name = name or _name(location)
+    run = Scrubbed(_run(scheme, location), secrets_of(parts))
     try:
         return Check(
             name,
@@ -227,17 +227,19 @@ def _assembled(
             critical=options["critical"],
             external=True,
         )
-    except ValueError as error:  # the check's own word, which names it
+    except ValueError as error:  # the check's own message, which begins with its name
         raise ValidationError(str(error).removeprefix(f"check {name!r}: ")) from None
 
 
-def _brought(scheme: Scheme, target: Target) -> Run:
+def _run(scheme: Scheme, location: Location) -> Run:
     try:
-        return scheme.bring(target)
+        return scheme.make_run(location)
+    except ValidationError:
+        raise
     except Exception as error:  # another package's, so its message may hold anything
         raise ValidationError(f"is refused by its scheme ({type(error).__name__})") from None
 
 
-def _name(target: Target) -> str:
-    words = (target.scheme, target.host, str(target.port or ""))
+def _name(location: Location) -> str:
+    words = (location.scheme, location.host, str(location.port or ""))
     return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(filter(None, words)))[:60].rstrip("-")

@@ -4,16 +4,26 @@ import functools
 import http.client
 import re
 import shutil
-import socket
 import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import unquote, urljoin, urlsplit
 
-from petsage import client
+from petsage import client, sockets
 from petsage.checks import CheckFailed
-from petsage.dependencies.schemes import AUTH, HOST, PATH, PORT, QUERY, Option, Run, Scheme, Target
+from petsage.dependencies.schemes import (
+    AUTH,
+    HOST,
+    PATH,
+    PORT,
+    QUERY,
+    Location,
+    Option,
+    Run,
+    Scheme,
+)
 
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -22,19 +32,21 @@ _DAY_SECONDS = 86400
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
-def http_get(target: Target) -> Run:
+def http_get(location: Location) -> Run:
     """GETs the URL. Redirects are followed on the same scheme, host and port only; one that leads
     elsewhere is an answer like any other."""
 
     def get() -> None:
-        deadline = time.monotonic() + target.timeout_seconds
-        asks = client.Client(_headers(target), _trust(target) if _secure(target) else None)
-        place = _place(target.path, target.query)
+        deadline = location.deadline()
+        http_client = client.Client(
+            _headers(location), _trust(location) if _secure(location) else None
+        )
+        place = _place(location.path, location.query)
         for _ in range(1 + MAX_REDIRECTS):
-            answer = _answer(asks, target, place, deadline)
-            redirected = _redirected(target, place, answer)
+            answer = _answer(http_client, location, place, deadline)
+            redirected = _redirected(location, place, answer)
             if redirected is None:
-                return _judge(answer.status, target.options["status"])
+                return _judge(answer.status, location.options["status"])
             place = redirected
         raise CheckFailed(f"more than {MAX_REDIRECTS} redirects")
 
@@ -47,36 +59,39 @@ def _judge(status: int, allowed: range) -> None:
         raise CheckFailed(f"answered {status}, not {wanted}")
 
 
-def _answer(asks: client.Client, target: Target, place: str, deadline: float) -> client.Answer:
-    asked = client.Target("", place, target.host, target.port, _secure(target))
+def _answer(
+    http_client: client.Client, location: Location, place: str, deadline: float
+) -> client.Answer:
+    asked = client.Target("", place, location.host, location.port, _secure(location))
     try:
-        return asks.get(asked, (target.host,), max(0.001, deadline - time.monotonic()))
+        addresses = sockets.resolve(location.host, sockets.left(deadline))
+        return http_client.get(asked, addresses, sockets.left(deadline))
     except client.NoAnswer as error:
         if isinstance(error.__cause__, http.client.IncompleteRead):
             raise CheckFailed("the answer ends before its Content-Length") from None
         raise error.__cause__ or TimeoutError("timed out") from None
 
 
-def _secure(target: Target) -> bool:
-    return target.scheme == "https"
+def _secure(location: Location) -> bool:
+    return location.scheme == "https"
 
 
-def _headers(target: Target) -> tuple[tuple[str, str], ...]:
-    if not (target.user or target.password):
+def _headers(location: Location) -> tuple[tuple[str, str], ...]:
+    if not (location.user or location.password):
         return ()
-    credentials = b64encode(f"{target.user}:{target.password}".encode()).decode()
+    credentials = b64encode(f"{location.user}:{location.password}".encode()).decode()
     return (("Authorization", f"Basic {credentials}"),)
 
 
-def _redirected(target: Target, place: str, answer: client.Answer) -> str | None:
+def _redirected(location: Location, place: str, answer: client.Answer) -> str | None:
     """Path and query of a redirect, or None if there is none or it leads off the host."""
-    location = answer.headers.get("location")
-    if answer.status not in _REDIRECTS or not location:
+    place_given = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or not place_given:
         return None
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    url = urlsplit(urljoin(f"{target.scheme}://{host}:{target.port}{place}", location))
-    port = url.port or SCHEMES[target.scheme].port
-    if (url.scheme, url.hostname, port) != (target.scheme, target.host.lower(), target.port):
+    host = f"[{location.host}]" if ":" in location.host else location.host
+    url = urlsplit(urljoin(f"{location.scheme}://{host}:{location.port}{place}", place_given))
+    port = url.port or SCHEMES[location.scheme].port
+    if (url.scheme, url.hostname, port) != (location.scheme, location.host.lower(), location.port):
         return None
     return _place(url.path, url.query)
 
@@ -85,51 +100,46 @@ def _place(path: str, query: str) -> str:
     return (path or "/") + (f"?{query}" if query else "")
 
 
-def tcp(target: Target) -> Run:
+def tcp(location: Location) -> Run:
     """Connects."""
 
     def connect() -> None:
-        _connected(target).close()
+        with sockets.opened(location.host, location.port, location.deadline()):
+            pass
 
     return connect
 
 
-def _connected(target: Target) -> socket.socket:
-    return socket.create_connection((target.host, target.port), target.timeout_seconds)
-
-
-def tls(target: Target) -> Run:
-    """Verifies the certificate: its chain, its name, and that it has some days left."""
+def tls(location: Location) -> Run:
+    """Verifies the certificate: its chain, its name, and how many days it is still valid."""
 
     def verify() -> None:
-        chain_expired = False
+        chain_expired, deadline = False, location.deadline()
         try:
-            left = _seconds_left(target, _trust(target))
+            left = _seconds_left(location, _trust(location), deadline)
         except ssl.SSLCertVerificationError as error:
             if error.verify_code != 10:  # X509_V_ERR_CERT_HAS_EXPIRED
                 raise
-            left, chain_expired = _seconds_left(target, _trust(target, any_time=True)), True
-        _judge_days(left, target.options["days"])
+            left = _seconds_left(location, _trust(location, any_time=True), deadline)
+            chain_expired = True
+        _judge_days(left, location.options["days"])
         if chain_expired:
             raise CheckFailed("a certificate of its chain has expired")
 
     return verify
 
 
-def _trust(target: Target, any_time: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=target.options["ca"])
+def _trust(location: Location, any_time: bool = False) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=location.options["ca"])
     if any_time:
-        # X509_V_FLAG_NO_CHECK_TIME: what is not verified tells no date.
+        # X509_V_FLAG_NO_CHECK_TIME: Python shows no date of a certificate that is not verified.
         context.verify_flags |= 0x200000
     return context
 
 
-def _seconds_left(target: Target, context: ssl.SSLContext) -> float:
-    with (
-        _connected(target) as connection,
-        context.wrap_socket(connection, server_hostname=target.host) as wrapped,
-    ):
-        certificate = wrapped.getpeercert() or {}
+def _seconds_left(location: Location, context: ssl.SSLContext, deadline: float) -> float:
+    with sockets.opened(location.host, location.port, deadline, context) as sock:
+        certificate = cast(ssl.SSLSocket, sock).getpeercert() or {}
     return ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
 
 
@@ -147,17 +157,17 @@ def _days(seconds: float) -> str:
     return f"{days} day{'s' if days > 1 else ''}" if days else "less than a day"
 
 
-def dns(target: Target) -> Run:
-    """Resolves the name, as any program of this machine would."""
-    return functools.partial(socket.getaddrinfo, target.host, None)
+def dns(location: Location) -> Run:
+    """Resolves the name as any program of this machine does."""
+    return functools.partial(sockets.resolve, location.host, location.timeout_seconds)
 
 
-def disk(target: Target) -> Run:
-    """Wants free bytes, or a share of the size, where an unprivileged user may write."""
+def disk(location: Location) -> Run:
+    """Holds if so many bytes, or such a share of the size, are free for an unprivileged user."""
 
     def measure() -> None:
-        total, _, free = shutil.disk_usage(unquote(target.path))
-        number, unit = target.options["free"]
+        total, _, free = shutil.disk_usage(unquote(location.path))
+        number, unit = location.options["free"]
         wanted = total * number / 100 if unit == "%" else number * _UNITS[unit]
         if free < wanted:
             raise CheckFailed(f"{_size(free)} free of {_size(total)}, wanted {_size(wanted)}")

@@ -1,5 +1,6 @@
 """What a URL scheme is: the form of its URLs, its options, and how its dependencies are asked."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -10,13 +11,13 @@ from marshmallow import ValidationError, fields
 
 GROUP = "petsage.dependencies"
 """The entry-point group of other packages' schemes: an entry's name is the scheme, its object a
-`Scheme`. The schemes that PetSage brings cannot be replaced."""
+`Scheme`. PetSage's own schemes cannot be replaced."""
 
 Run = Callable[[], object]
-"""Asks a dependency once; raises if it is unwell."""
+"""Asks a dependency once, and raises if it is unwell."""
 
-# What the pattern of a scheme is made of. None lets an @ pass but the one before the host: any
-# other belongs to a password that holds a stray #, ? or /, and is refused for that.
+# The pieces of a scheme's pattern. Only one @ is allowed, the one before the host: any other
+# belongs to a password with a #, ? or / that is not encoded, and the URL is refused for that.
 AUTH = r"(?:(?P<user>[^:/?@]*)(?::(?P<password>[^/?@]*))?@)?"
 HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 PORT = r"(?::(?P<port>[0-9]{1,5}))?"
@@ -25,9 +26,9 @@ QUERY = r"(?:\?(?P<query>[^@]*))?"
 
 
 class Option(fields.Field[Any]):
-    """An option's field: `parse` reads its text, or raises `ValueError`.
+    """An option of a URL: `parse` reads its text, or raises `ValueError`.
 
-    The error says what would be right (`must be {must}`), and never repeats the text.
+    The message says what would be right (`must be {must}`), and never repeats the text.
     """
 
     def __init__(self, parse: Callable[[str], Any], must: str, default: Any = None) -> None:
@@ -43,8 +44,8 @@ class Option(fields.Field[Any]):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a declared URL points. Its repr shows none of it."""
+class Location:
+    """Where a declared URL points. Its `repr` shows nothing of the URL but the scheme."""
 
     scheme: str
     host: str = field(repr=False)
@@ -59,45 +60,51 @@ class Target:
     query: str = field(repr=False)
     """As it stands in the URL, without the question mark."""
     timeout_seconds: float
-    """How long a run may take: what blocks must give up by then."""
+    """How long a run may take, connecting included."""
     options: Mapping[str, Any] = field(repr=False)
-    """The scheme's own options, as their fields have loaded them, defaults included."""
+    """The values of the scheme's own options, defaults included."""
+
+    def deadline(self) -> float:
+        """When a run that begins now must be over, as a moment of `time.monotonic()`."""
+        return time.monotonic() + self.timeout_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A scheme of declared URLs. Another package brings one by the entry-point group `GROUP`.
+    """A scheme of declared URLs. Another package provides one by the entry-point group `GROUP`.
 
     With `nats = petsage_nats:scheme` in that group, `queue=nats://queue:4222` becomes a check.
     """
 
     form: str
-    """What its URLs look like: shown when one does not."""
+    """What its URLs look like. An error message shows it when a URL does not."""
 
-    bring: Callable[[Target], Run]
-    """Returns what asks this target: it is called for each run, in a thread, and raises if the
-    target is unwell. The message of whatever `Exception` it raises is told, without the URL's
-    secrets. It keeps no connection between runs, and imports its driver when it is called."""
+    make_run: Callable[[Location], Run]
+    """Is called once, at start, and returns the run: a function that asks what is at this location.
+
+    The run is called each time, in a thread of its own. It raises an `Exception` if what it asks is
+    unwell; the message is reported, without the URL's secrets. It must end by
+    `location.deadline()`, keep no connection, and import its driver only when it is called."""
 
     pattern: str = AUTH + HOST + PORT + PATH + QUERY
-    """What stands between `://` and the fragment, as a regular expression with these groups."""
+    """A regular expression with these groups for the text between `://` and the fragment."""
 
     port: int = 0
     """The default port."""
 
     options: Mapping[str, fields.Field[Any]] = field(default_factory=dict)
-    """The options of its own that the fragment may have: a marshmallow field loads each."""
+    """The options that only this scheme has: a marshmallow field loads the value of each."""
 
     modules: tuple[str, ...] = ()
-    """The modules that it needs: without them the start is refused."""
+    """The modules that it needs: if one is missing, the start is refused."""
 
     install: str = ""
-    """What `pip install` brings them with."""
+    """What `pip install` needs as argument to install them."""
 
     def missing(self) -> str:
-        """The line that installs the missing driver, or nothing.
+        """A message with the command that installs the missing driver, or an empty string.
 
-        The driver is imported here, before any fork and any deadline: no first run waits for it.
+        It imports the driver, before any fork and any deadline: no first run waits for that.
         """
         try:
             for module in self.modules:
@@ -107,8 +114,8 @@ class Scheme:
         return ""
 
 
-def brought() -> tuple[str, ...]:
-    """The names of the schemes that other packages bring."""
+def provided() -> tuple[str, ...]:
+    """The names of the schemes that other packages provide."""
     return tuple(sorted(entry_points(group=GROUP).names))
 
 
@@ -122,5 +129,5 @@ def load(name: str) -> Scheme:
             f"the package of scheme {name} cannot be imported ({type(error).__name__})"
         ) from None
     if not isinstance(scheme, Scheme):
-        raise ValidationError(f"the package of scheme {name} does not bring a petsage Scheme")
+        raise ValidationError(f"the package of scheme {name} does not provide a petsage Scheme")
     return scheme

@@ -1,4 +1,4 @@
-"""What a driver says of a dependency, without the secrets of its URL."""
+"""A driver's error message, without the secrets of the URL."""
 
 import json
 import re
@@ -13,33 +13,35 @@ from petsage.dependencies.schemes import Run
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scrubbed:
-    """Asks a dependency, and tells what is wrong without the URL's secrets."""
+    """A run whose errors become `CheckFailed`, without the URL's secrets."""
 
-    ask: Run
+    run: Run
     secrets: re.Pattern[str]
 
     def __call__(self) -> None:
         try:
-            self.ask()
+            self.run()
         except Exception as error:
             reason = " ".join(self.secrets.sub("***", _words(error)).split())
         else:
             return
-        # Raised out here, the driver's exception is no part of it: that one may hold the URL.
+        # Raised here, it has no context: the driver's exception may hold the URL.
         raise CheckFailed(reason)
 
 
 def _words(error: Exception) -> str:
-    """A driver's message without its wrappings, or the exception's name if it has none."""
-    error = getattr(error, "orig", None) or error  # SQLAlchemy wraps, and adds a link
+    """A driver's message without code numbers, or the exception's name if it has none."""
     texts = [getattr(error, "verify_message", None), getattr(error, "strerror", None)]
     texts += [text for text in reversed(error.args) if isinstance(text, str)]
     return next(filter(None, texts), type(error).__name__)
 
 
 def secrets_of(parts: Mapping[str, str]) -> re.Pattern[str]:
-    """A pattern of every form in which a driver may print the secrets of a URL of these parts: the
-    password, or a user name without one, since that is a token; the query's longer values."""
+    """A pattern of every form in which a driver may print the secrets of a URL with these parts.
+
+    Secrets are the password, or the user name if there is no password, since that is a token; and
+    each value of the query with more than three characters.
+    """
     user, password = parts.get("user", ""), parts.get("password", "")
     values = [pair.rpartition("=")[2] for pair in parts.get("query", "").split("&")]
     found = {password or user, *(value for value in values if len(value) > 3)}
@@ -51,7 +53,7 @@ def secrets_of(parts: Mapping[str, str]) -> re.Pattern[str]:
 
 
 def _finds(form: str) -> str:
-    # Cut out of the middle of words, a short one would be told by the gaps it leaves.
+    # A short secret is replaced only as a whole word: inside words the gap would reveal it.
     return re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
 
 

@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
+from petsage import sockets
 from petsage.address import Address
 from petsage.clock import Clock
 from petsage.health.report import Evidence
@@ -97,22 +99,22 @@ class Workers:
 def ask(address: Address) -> None:
     """Gets any HTTP answer from a main listener; the request asks to be the connection's last.
 
-    Raises `TimeoutError` after 4 s without a byte, or another `OSError` if there is no answer.
+    Raises `TimeoutError` if no byte comes within 4 s, or another `OSError` if there is no answer.
     """
-    with _connected(address) as connection:
-        connection.sendall(
+    deadline = time.monotonic() + _ASK_TIMEOUT_SECONDS
+    with _connected(address, deadline) as connection:
+        wire = sockets.Wire(connection, deadline)
+        wire.sendall(
             b"GET /livez HTTP/1.1\r\nHost: localhost\r\nUser-Agent: PetSage\r\n"
             b"Connection: close\r\n\r\n"
         )
-        if not connection.recv(1):
+        if not wire.makefile().read(1):
             raise ConnectionResetError("no answer")
 
 
-def _connected(address: Address) -> socket.socket:
-    if not address.path:
-        host = _THIS_HOST.get(address.host, address.host)
-        return socket.create_connection((host, address.port), _ASK_TIMEOUT_SECONDS)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(_ASK_TIMEOUT_SECONDS)
-    connection.connect(address.path)
-    return connection
+def _connected(address: Address, deadline: float) -> socket.socket:
+    if address.path:
+        return sockets.connect_unix(address.path, deadline)
+    host = _THIS_HOST.get(address.host, address.host)
+    addresses = sockets.resolve(host, sockets.left(deadline))
+    return sockets.connect(addresses, address.port, deadline)[0]

@@ -250,7 +250,7 @@ def test_a_certificate_fails_before_its_end_and_says_when(
     assert _tls_verdict(authority.issue(days=days), f"ca={authority.ca}{options}") == reason
 
 
-def test_a_certificate_for_another_name_is_told(authority: Authority) -> None:
+def test_a_certificate_for_another_name_is_reported(authority: Authority) -> None:
     files = authority.issue(("pets.example", "localhost"))
     options = f"ca={authority.ca}"
     assert _tls_verdict(files, options) == ""
@@ -260,7 +260,7 @@ def test_a_certificate_for_another_name_is_told(authority: Authority) -> None:
     )
 
 
-def test_an_expired_certificate_for_another_name_is_not_told_as_expired_only(
+def test_an_expired_certificate_for_another_name_is_not_reported_as_expired_only(
     authority: Authority,
 ) -> None:
     files = authority.issue(("pets.example",), days=-3)
@@ -292,7 +292,7 @@ def test_a_disk_with_less_space_than_wanted_fails_with_both(tmp_path: Path, free
     assert " free of " in verdict(f"disk://{tmp_path}#free={free}")
 
 
-def test_a_disk_path_is_percent_decoded_and_its_absence_told_without_it(tmp_path: Path) -> None:
+def test_a_disk_path_is_percent_decoded_and_its_absence_reported_without_it(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     assert verdict(f"disk://{tmp_path}/a%20b#free=1") == ""
     assert verdict(f"disk://{tmp_path}/a%20c") == "No such file or directory"

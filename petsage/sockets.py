@@ -1,0 +1,179 @@
+"""Sockets that are connected by a deadline, and read until it.
+
+A deadline is a moment of `time.monotonic()`. A timeout for each read, as most clients have it, lets
+a server that sends a byte a second hold its client for hours.
+"""
+
+import io
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from _typeshed import WriteableBuffer
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def left(deadline: float) -> float:
+    """How many seconds are left until then. Raises `TimeoutError` if there are none."""
+    if (seconds := deadline - time.monotonic()) > 0:
+        return seconds
+    raise TimeoutError("timed out")
+
+
+def resolve(
+    host: str, seconds: float, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
+) -> tuple[str, ...]:
+    """The addresses of a name (A and AAAA), each once, in the system's order.
+
+    Raises `OSError` if there are none, or if there is no reply within `seconds`.
+    """
+    try:
+        return (str(ipaddress.ip_address(host)),)
+    except ValueError:
+        pass
+    # getaddrinfo() knows no timeout: a thread that hangs in it is abandoned.
+    found: Future[tuple[str, ...]] = Future()
+
+    def work() -> None:
+        try:
+            replies = look_up(host, None, type=socket.SOCK_STREAM)
+            found.set_result(tuple(dict.fromkeys(str(address[0]) for *_, address in replies)))
+        except UnicodeError:  # a label is empty, or longer than 63 characters
+            found.set_exception(OSError("the name is not valid"))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="resolve", daemon=True).start()
+    try:
+        return found.result(max(0, seconds))
+    except TimeoutError:
+        raise TimeoutError("timed out") from None
+
+
+def first(attempt: Callable[[_T, float], _R], places: Sequence[_T], deadline: float) -> _R:
+    """What the first attempt that succeeds returns; it is called with a place and its deadline.
+
+    Each place gets an equal share of the time that is left: one that drops every packet must not
+    use up the time of those after it. Raises the `OSError` of the last one.
+    """
+    last = OSError("there is no address")
+    for tried, place in enumerate(places):
+        try:
+            share = left(deadline) / (len(places) - tried)
+            return attempt(place, time.monotonic() + share)
+        except OSError as error:
+            last = error
+    raise last
+
+
+def connect(addresses: Sequence[str], port: int, deadline: float) -> tuple[socket.socket, str]:
+    """A connection to the first address that accepts one, and that address. Raises `OSError`."""
+
+    def attempt(address: str, deadline: float) -> tuple[socket.socket, str]:
+        return socket.create_connection((address, port), left(deadline)), address
+
+    return first(attempt, addresses, deadline)
+
+
+def connect_unix(path: str, deadline: float) -> socket.socket:
+    """A connection to a unix socket. Raises `OSError`."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(left(deadline))
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def secured(
+    sock: socket.socket, host: str, tls: "SSLContext | None", deadline: float
+) -> socket.socket:
+    """The same connection after a TLS handshake with `host`, or as it is without `tls`."""
+    sock.settimeout(left(deadline))
+    # RFC 6066, 3: the name of a server is sent without a trailing dot.
+    return tls.wrap_socket(sock, server_hostname=host.rstrip(".")) if tls else sock
+
+
+@contextmanager
+def opened(
+    host: str, port: int, deadline: float, tls: "SSLContext | None" = None
+) -> Iterator[socket.socket]:
+    """A connection to a host by its name, closed at the end. Raises `OSError`."""
+    addresses = resolve(host, left(deadline))
+    # To secure a socket leaves nothing to close in the one that was.
+    sock, _ = connect(addresses, port, deadline)
+    with closing(sock), closing(secured(sock, host, tls, deadline)) as sock:
+        yield sock
+
+
+@contextmanager
+def ending(sock: socket.socket, deadline: float) -> Iterator[None]:
+    """Shuts the connection down at the deadline: this ends a driver that would wait for ever.
+
+    What the driver raises after the deadline becomes a `TimeoutError`.
+    """
+    # A second descriptor of the same connection: a driver that adds TLS takes the first.
+    with closing(sock.dup()) as twin:
+        timer = threading.Timer(left(deadline), _shut_down, (twin,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception:
+            left(deadline)
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    with suppress(OSError):  # the peer was faster
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class Wire:
+    """A connected socket that is written and read until the deadline: what http.client needs of a
+    socket, and no more."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(left(self._deadline))
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str = "rb") -> io.BufferedReader:
+        return io.BufferedReader(_Received(self._sock, self._deadline))
+
+    def close(self) -> None:
+        """http.client closes before it reads the body; a real socket only drops a reference then,
+        and whoever opened this one closes it."""
+
+
+class _Received(io.RawIOBase):
+    """What a socket receives until the deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        self._sock.settimeout(left(self._deadline))
+        return self._sock.recv_into(buffer)
