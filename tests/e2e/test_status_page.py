@@ -109,7 +109,7 @@ def screen(browser, width, scheme="light", **more):
 def test_a_check_turns_red_while_the_page_is_open_and_the_reader_keeps_the_place(browser, tmp_path):
     (tmp_path / "shop.py").write_text(SHOP)
     with served(tmp_path, "shop:app", cwd=tmp_path, workers=1) as service:
-        requested(browser)
+        requested(browser), complaints(browser)  # of the tests before
         browser.get(f"{service.management}/status")
         assert text(browser, "h1") == "All is well"
         browser.execute_script(
