@@ -64,6 +64,7 @@ def test_the_page_with_200_checks_takes_less_than_50_ms_of_one_core(client, path
 
 # gunicorn's own logger, no request IDs: what there is without any of it.
 WITHOUT = """\
+from petsage.scoreboard import scoreboard
 from petsage.serving.settings import *
 
 logger_class = "gunicorn.glogging.Logger"
