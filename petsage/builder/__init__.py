@@ -1,14 +1,14 @@
-"""The feature builder: a request becomes a folder of the v1 API that is proven before it is kept.
+"""The feature builder: a request becomes a folder of the v1 API, which is kept if it is proven.
 
-    request -> Request -> Plan -> tree -> proof -> kept, or the tree as before
+    request -> Request -> FeatureFiles -> a copy of the project -> proof -> the project
 
-`request` loads what is asked for, `plan` renders it in memory, `tree` writes it all or nothing,
-`proof` runs it, `project` tells what is there, and `build` adds and removes by them. Up to the
-tree everything is frozen data, and `tree` alone changes files.
+`request` reads what is asked for, `render` makes its files in memory, `workspace` copies the
+project and moves the feature in, `proof` runs the project's own tools, `project` knows what stands
+where, and `build` does what the commands ask for. Only `workspace` changes the project.
 """
 
 from petsage.errors import PetSageError
 
 
 class BuildError(PetSageError):
-    """It is not built; `problems` has a line for each reason."""
+    """The project is left as it was; `problems` has a line for each reason."""

@@ -1,4 +1,5 @@
-"""What a project's application has, as JSON: a program, so that it is the project's own copy."""
+"""Prints what a project's application has, as JSON. It is a program, so that it can run in any
+copy of the project and import that copy."""
 
 import json
 import sys
@@ -13,15 +14,12 @@ from petsage.config import Config
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The routes, each with the feature whose view answers it, and the OpenAPI document."""
+    """The OpenAPI document, and the routes: method, URL, the feature whose view answers."""
     return {
         "routes": [
-            {
-                "methods": sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}),
-                "url": rule.rule,
-                "feature": _feature(app.view_functions[rule.endpoint].__module__),
-            }
+            (method, rule.rule, _feature(app.view_functions[rule.endpoint].__module__))
             for rule in app.url_map.iter_rules()
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ],
         "openapi": app.test_client().get(OPENAPI_URL).json,
     }
@@ -33,6 +31,6 @@ def _feature(module: str) -> str | None:
 
 
 if __name__ == "__main__":
-    with redirect_stdout(sys.stderr):  # a feature may print
+    with redirect_stdout(sys.stderr):  # a feature may print while it is imported
         described = describe(create_app(Config()))
     json.dump(described, sys.stdout)

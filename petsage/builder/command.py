@@ -1,103 +1,159 @@
-"""`petsage feature`. What builds is imported when it is asked for: `petsage serve` pays nothing."""
+"""`petsage feature`. What builds is imported when it is asked for, so that the help is fast."""
 
+import functools
 import json
-import sys
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from petsage.builder import BuildError
 
-as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
+if TYPE_CHECKING:
+    from petsage.builder.request import Request
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+
+_REQUEST = (
+    click.argument("name", required=False),
+    click.option("--description", metavar="TEXT", help="What the feature is for."),
+    click.option(
+        "--requirement",
+        "requirements",
+        metavar="TEXT",
+        multiple=True,
+        help="What the feature must do. Repeatable.",
+    ),
+    click.option(
+        "--field",
+        "fields",
+        metavar="NAME:TYPE",
+        multiple=True,
+        help="A value that it takes. Types: string, integer, float, boolean, date, datetime, "
+        "decimal, uuid, email, url, enum:a:b, list:TYPE. A ! at the end makes it required. "
+        "Repeatable.",
+    ),
+    click.option(
+        "--request",
+        "source",
+        type=click.File("rb"),
+        help="Read all of it from this JSON file; - is standard input.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the files' names, and write nothing."),
+)
+
+
+def _takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that make a request, and calls it with that request."""
+
+    @functools.wraps(command)
+    def with_request(
+        name: str | None,
+        description: str | None,
+        requirements: tuple[str, ...],
+        fields: tuple[str, ...],
+        source: BinaryIO | None,
+        **options: bool,
+    ) -> None:
+        from petsage.builder.request import MAX_BYTES, from_json, from_options
+
+        if bool(source) is bool(name or description or requirements or fields):
+            raise click.UsageError("Give either NAME with its options, or --request FILE alone.")
+        if source:
+            command(from_json(source.read(MAX_BYTES + 1)), **options)
+        else:
+            command(from_options(name or "", description, requirements, fields), **options)
+
+    for option in reversed(_REQUEST):
+        with_request = option(with_request)
+    return with_request
 
 
 @click.group("feature")
 def command() -> None:
-    """Build the features of the project whose root is the working directory.
+    """Build features into the project.
 
-    Exit codes: 0 done, 1 refused or red.
+    The working directory must be the project's root. Exit codes: 0 done, 1 refused or red.
+
+    \b
+    Example:
+      petsage feature add pet_birthday --description "Reminds owners" --field 'born:date!'
+      petsage feature list
+      petsage feature remove pet_birthday
     """
+    # What a SIGTERM ends must clear up, as after an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @command.command()
-@click.argument("name", required=False)
-@click.option("--description", metavar="TEXT", help="What it is for.")
-@click.option("--requirement", "requirements", metavar="TEXT", multiple=True, help="Repeatable.")
-@click.option(
-    "--field",
-    "fields",
-    metavar="NAME:TYPE",
-    multiple=True,
-    help="Repeatable. string, integer, float, boolean, date, datetime, decimal, uuid, email, url, "
-    "enum:a:b or list:TYPE; with ! behind it is required.",
-)
-@click.option("--request", "source", metavar="FILE", help="All of it as JSON; - is standard input.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@_takes_request
 @as_json
-def add(
-    name: str | None,
-    description: str | None,
-    requirements: tuple[str, ...],
-    fields: tuple[str, ...],
-    source: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Build the feature NAME, and keep it if it is proven."""
-    from petsage.builder import build, plan
-    from petsage.builder.request import from_json, from_options
+def add(request: "Request", dry_run: bool, as_json: bool) -> None:
+    """Build a feature and prove it.
 
-    if (name is None) is (source is None) or (source and (description or requirements or fields)):
-        raise click.UsageError("Give either NAME with its options, or --request FILE alone.")
-    if source is None:
-        request = from_options(name or "", description, requirements, fields)
-    else:
-        request = from_json(_read(source))
+    Its code is written, linted, type-checked and tested in a copy of the project. If all of it is
+    green, the feature is moved into the project; if not, the project stays as it was.
 
-    def show(planned: plan.Plan) -> None:
-        click.echo(plan.tree(planned.files) + "\n", err=as_json)
+    \b
+    Example:
+      petsage feature add vet_visit --description "Books a visit" --field 'day:date!'
+    """
+    from petsage.builder import build, render
 
-    planned = (build.draft if dry_run else build.add)(_root(), request, show=show)
-    if planned is None:
-        same = {"feature": request.feature, "status": "unchanged"}
-        _tell(as_json, same, [f"Nothing to do: {request.feature} is there as requested"])
+    files = (build.draft if dry_run else build.add)(_root(), request)
+    if files is None:
+        unchanged = {"feature": request.feature, "status": "unchanged"}
+        _print(as_json, unchanged, [f"Nothing to do: {request.feature} is there as requested"])
         return
-    told = {
+    document = {
         "feature": request.feature,
         "status": "planned" if dry_run else "built",
-        "route": planned.route,
-        "files": sorted(map(str, planned.files)),
+        "route": files.route,
+        "files": sorted(map(str, files.contents)),
     }
-    end = f"Nothing written: {planned.route} is planned" if dry_run else "Build complete"
-    _tell(as_json, told, [end])
+    end = f"Nothing written: {files.route} is planned" if dry_run else "Build complete"
+    _print(as_json, document, [render.tree(files.contents), "", end])
 
 
 @command.command("list")
 @as_json
 def list_features(as_json: bool) -> None:
-    """Tell which features there are: routes, open requirements, edited files."""
-    from petsage.builder import project
+    """List the features.
 
-    project.check_root(_root())
-    features = project.inventory(_root())
-    _tell(as_json, [asdict(one) for one in features], [*map(str, features)] or ["No features"])
+    Prints each feature with its routes, how many of its requirements are open, and which of its
+    files are edited.
+
+    \b
+    Example:
+      petsage feature list --json
+    """
+    from petsage.builder import build
+
+    features = build.inventory(_root())
+    _print(as_json, [asdict(one) for one in features], [*map(str, features)] or ["No features"])
 
 
 @command.command()
 @click.argument("name")
+@click.option("--force", is_flag=True, help="Delete edited files too.")
 @as_json
-def remove(name: str, as_json: bool) -> None:
-    """Delete the files of the feature NAME that nobody has edited."""
-    from petsage.builder import build, plan
+def remove(name: str, force: bool, as_json: bool) -> None:
+    """Delete a feature.
 
-    gone, kept = (list(map(str, paths)) for paths in build.remove(_root(), name))
-    lines = [*(f"deleted {path}" for path in gone), *(f"kept {path}: edited" for path in kept)]
-    _tell(as_json, {"feature": name, "deleted": gone, "kept": kept}, lines)
-    folder = plan.folder(name)
-    if str(folder / "__init__.py") in kept:
-        click.echo(f"petsage: the application does not start until you delete {folder}", err=True)
+    If a file of it is edited, nothing is deleted, unless --force is given.
+
+    \b
+    Example:
+      petsage feature remove vet_visit
+    """
+    from petsage.builder import build
+
+    deleted, edited = (list(map(str, paths)) for paths in build.remove(_root(), name, force))
+    lines = [f"deleted {path}{', edited' if path in edited else ''}" for path in deleted]
+    _print(as_json, {"feature": name, "deleted": deleted, "edited": edited}, lines)
 
 
 def _root() -> Path:
@@ -107,15 +163,5 @@ def _root() -> Path:
         raise BuildError("the working directory is gone") from None
 
 
-def _read(source: str) -> bytes:
-    from petsage.builder.request import MAX_BYTES
-
-    try:
-        with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BuildError(f"the request cannot be read: {error.strerror}") from None
-
-
-def _tell(as_json: bool, told: object, lines: Iterable[str]) -> None:
-    click.echo(json.dumps(told) if as_json else "\n".join(lines))
+def _print(as_json: bool, document: object, lines: Iterable[str]) -> None:
+    click.echo(json.dumps(document) if as_json else "\n".join(lines))

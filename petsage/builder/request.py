@@ -1,19 +1,19 @@
-"""What is asked for: a feature's name, description, requirements and fields."""
+"""A feature request: the feature's name, description, requirements and fields."""
 
 import builtins
-import json
 import keyword
-import re
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
 from petsage.builder import BuildError, types
 from petsage.checks import OWN_NAMES
 from petsage.errors import nearest
+from petsage.json_text import read_json
+from petsage.printable import ascii_line
 
 MAX_BYTES = 64 * 1024
 """A longer request is refused."""
@@ -22,19 +22,19 @@ _MAX_NAME = 40
 _MAX_TEXT = 500
 _MAX_ENTRIES = 50
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_NAME = rf"(?=.{{1,{_MAX_NAME}}}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z"
 _NAME_RULE = (
     f"must be 1 to {_MAX_NAME} lower-case ASCII letters, digits and single underscores, "
     "a letter first, such as pet_birthday"
 )
 
-# A view has the name of its feature, a folder too; neither may hide what is Python's or PetSage's.
-# The linter refuses `l`, which looks like 1.
-_OWN_FEATURES = frozenset(
+# A feature gives its name to a folder and to a view, and neither may hide a name of Python or of
+# PetSage. The linter refuses `l`, which looks like 1.
+_TAKEN_BY_MODULES = frozenset(
     {"blueprint", "check", "check_failed", "exact_decimal", "fields", "l", "schema", "validate"}
 ).union(keyword.softkwlist, sys.stdlib_module_names, dir(builtins), OWN_NAMES)
-# What a generated class uses in its body is no name for one of its fields.
-_OWN_FIELDS = frozenset(
+# A field may not hide a name that the body of its class uses.
+_TAKEN_BY_CLASSES = frozenset(
     {"bool", "dict", "dt", "float", "int", "l", "list", "post_load", "self", "str"}
 ).union(dir(Schema()))
 
@@ -64,17 +64,10 @@ def from_json(text: bytes) -> Request:
     """Loads a request. Raises `BuildError` with all that is wrong with it."""
     if len(text) > MAX_BYTES:
         raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024} KiB")
-    twice: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice.extend(_twice(key for key, _ in pairs))
-        return dict(pairs)
-
     try:
-        document = json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError):  # also a number of 5,000 digits, and what is no UTF-8
-        raise BuildError("the request is not JSON in UTF-8") from None
-    return _load(document, twice)
+        return _load(read_json(text))
+    except ValueError as error:
+        raise BuildError(f"the request is not JSON: {error}") from None
 
 
 def from_options(
@@ -85,118 +78,92 @@ def from_options(
     Raises `BuildError` with all that is wrong.
     """
     pairs = [option.partition(":")[::2] for option in field_options]
-    given: dict[str, Any] = {
-        "feature": feature,
-        "requirements": list(requirements),
-        "fields": dict(pairs),
-    }
-    if description is not None:
-        given["description"] = description
-    return _load(given, _twice(name for name, _ in pairs))
+    if len(dict(pairs)) < len(pairs):
+        raise BuildError("a field is given twice")
+    described = {} if description is None else {"description": description}
+    return _load(
+        {
+            "feature": feature,
+            **described,
+            "requirements": list(requirements),
+            "fields": dict(pairs),
+        }
+    )
 
 
-def _twice(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
-
-
-def _load(document: object, twice: Iterable[str]) -> Request:
-    problems = [f"{_shown(name)} is given twice; once would be right" for name in twice]
+def _load(document: object) -> Request:
     try:
-        loaded = RequestSchema().load(document)  # type: ignore[arg-type]
+        request: Request = RequestSchema().load(document)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems += _lines(error.messages_dict)
-    if problems:
-        raise BuildError(*problems)
-    return Request(**{name: value for name, value in loaded.items() if value is not None})
+        raise BuildError(*_lines(error.messages_dict)) from None
+    return request
 
 
 def _lines(messages: Mapping[Any, Any], place: str = "") -> Iterator[str]:
-    for key, told in messages.items():
-        where = place + _shown(key)
-        if isinstance(told, Mapping):
-            yield from _lines(told, f"{where}.")
+    """marshmallow's messages, a line each, with the place in the request that each is about."""
+    for key, below in messages.items():
+        where = f"{place}{ascii_line(key, _MAX_NAME)}"
+        if isinstance(below, Mapping):
+            yield from _lines(below, f"{where}.")
         elif key == "_schema":
             yield f"the request must be a JSON object with {', '.join(_KEYS)}"
-        elif told == ["Unknown field."]:
+        elif below == ["Unknown field."]:
             yield f"{where}: unknown{nearest(str(key)[:_MAX_NAME], _KEYS)}"
         else:
-            yield from (f"{where}: {message}" for message in told)
+            # A dictionary's messages are about its key or its value.
+            about = place[:-1] if key in ("key", "value") else where
+            yield from (f"{about}: {message}" for message in below)
 
 
-def _shown(key: object) -> str:
-    """A key of the request, as it is if it is a name or a number, else escaped and cut."""
-    text = str(key)
-    if len(text) <= _MAX_NAME and re.fullmatch(r"\w+", text, re.ASCII):
-        return text
-    return ascii(text if len(text) <= _MAX_NAME else f"{text[:_MAX_NAME]}...")
-
-
-def _check_feature(name: str) -> None:
-    if problem := _name_problem(name, _OWN_FEATURES):
-        raise ValidationError(problem)
-
-
-def _name_problem(name: str, taken: Container[str]) -> str | None:
-    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
-        return _NAME_RULE
-    if keyword.iskeyword(name) or name in taken:
-        return f"{name} has a meaning in the code already; pet_{name} would be right"
-    return None
+def _check_printable(text: str) -> None:
+    # Text that cannot be seen could only mislead whoever reads the code.
+    if hidden := next((character for character in text if not character.isprintable()), None):
+        raise ValidationError(f"must be printable, without U+{ord(hidden):04X}")
 
 
 class _Text(fields.String):
-    """Text on one line. What cannot be seen could only mislead whoever reads the code."""
+    """Text in one line: white space of any kind and length is a single space."""
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = " ".join(super()._deserialize(value, attr, data, **kwargs).split())
-        if not 1 <= len(text) <= _MAX_TEXT:
-            raise ValidationError(f"must be a text of 1 to {_MAX_TEXT} characters")
-        for character in text:
-            if not character.isprintable():
-                raise ValidationError(f"must be printable, without U+{ord(character):04X}")
-        return text
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validate=[validate.Length(1, _MAX_TEXT), _check_printable], **options)
+
+    def _deserialize(self, *value: Any, **options: Any) -> str:
+        return " ".join(super()._deserialize(*value, **options).split())
 
 
-class _Requirements(fields.Field[tuple[str, ...]]):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[str, ...]:
-        texts = [] if value in (None, "none", ["none"]) else value
-        if not isinstance(texts, list) or len(texts) > _MAX_ENTRIES:
-            raise ValidationError(f'must be a list of {_MAX_ENTRIES} texts at most, null or "none"')
-        return tuple(map(str, fields.List(_Text()).deserialize(texts)))
-
-
-class _Fields(fields.Field[tuple[tuple[str, str], ...]]):
-    def _deserialize(
-        self, value: Any, attr: Any, data: Any, **kwargs: Any
-    ) -> tuple[tuple[str, str], ...]:
-        if not isinstance(value, dict) or len(value) > _MAX_ENTRIES:
-            raise ValidationError(
-                f'must be an object like {{"pet": "string!"}}, {_MAX_ENTRIES} fields at most'
-            )
-        problems = {name: told for name, of in value.items() if (told := _wrong(name, of))}
-        if problems:
-            raise ValidationError(problems)
-        return tuple(value.items())
-
-
-def _wrong(name: str, of: object) -> list[str]:
-    told = [problem] if (problem := _name_problem(name, _OWN_FIELDS)) else []
-    try:
-        types.parse(of)
-    except ValidationError as error:
-        told += error.messages
-    return told
+def _name(taken: Iterable[str]) -> fields.String:
+    meaning = "{input} has a meaning in the code already; pet_{input} would be right"
+    free = validate.NoneOf([*keyword.kwlist, *taken], error=meaning)
+    rule = validate.Regexp(_NAME, error=_NAME_RULE)
+    return fields.String(required=True, validate=[rule, free])
 
 
 class RequestSchema(Schema):
     """A request as it is written down."""
 
-    feature = fields.String(required=True, validate=_check_feature)
+    feature = _name(_TAKEN_BY_MODULES)
     description = _Text(required=True)
-    requirements = _Requirements(allow_none=True)
+    requirements = fields.List(_Text(), load_default=(), validate=validate.Length(max=_MAX_ENTRIES))
     # A schema has an attribute `fields` of its own.
-    fields_ = _Fields(allow_none=True, data_key="fields", attribute="fields")
+    fields_ = fields.Dict(
+        _name(_TAKEN_BY_CLASSES),
+        fields.Raw(validate=types.parse),
+        data_key="fields",
+        load_default=(),
+        validate=validate.Length(max=_MAX_ENTRIES),
+    )
+
+    @pre_load
+    def _leave_out_none(self, given: Any, **_: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        nothing = {"requirements": (None, "none", ["none"]), "fields": (None,)}
+        return {key: value for key, value in given.items() if value not in nothing.get(key, ())}
+
+    @post_load
+    def _make(self, loaded: dict[str, Any], **_: Any) -> Request:
+        requirements, pairs = tuple(loaded["requirements"]), tuple(dict(loaded["fields_"]).items())
+        return Request(loaded["feature"], loaded["description"], requirements, pairs)
 
 
 _KEYS = tuple(declared.data_key or name for name, declared in RequestSchema().fields.items())

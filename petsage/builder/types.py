@@ -15,7 +15,7 @@ _CHOICE = re.compile(r"\w[\w.+-]*( [\w.+-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """What the generated code says of a type, and two values in JSON."""
+    """What the generated code needs of a type, and two values in JSON."""
 
     field: str
     """The marshmallow field's class."""
@@ -24,16 +24,16 @@ class FieldType:
     example: Any
     """A value that is valid."""
     wrong: Any
-    """One that is not, though it may be for another type."""
+    """A value that is not valid, though it may be for another type."""
     options: tuple[str, ...] = ()
     """Arguments of the marshmallow field."""
     kinds: frozenset[str] = frozenset()
-    """The types that it is made of, by name: what has to be imported depends on them."""
+    """The names of the types that it is made of: the generated imports depend on them."""
     required: bool = False
 
     @property
     def declaration(self) -> str:
-        """The field as a schema declares it. What is not required is None unless it is sent."""
+        """The field as a schema declares it. An optional field is None unless it is sent."""
         presence = "required=True" if self.required else "load_default=None"
         return _call(self.field, *self.options, presence)
 
@@ -65,7 +65,7 @@ NAMES = (*_PLAIN, "enum:a:b", "list:TYPE")
 
 
 def parse(text: object) -> FieldType:
-    """Reads a type, `!` behind one that is required. Raises `marshmallow.ValidationError`."""
+    """Reads a type; a `!` at its end makes the field required. Raises `ValidationError`."""
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         raise ValidationError(f"must be a type, of {MAX_CHARACTERS} characters at most")
     bare = text.removesuffix("!")
@@ -85,7 +85,7 @@ def _parse(text: str) -> FieldType:
 
 def _enum(choices: list[str]) -> FieldType:
     if len(set(choices)) < len(choices):
-        raise ValidationError("a choice stands twice in the enum")
+        raise ValidationError("an enum may not have the same choice twice")
     if not all(_CHOICE.fullmatch(c) and len(c) <= _MAX_CHOICE for c in choices):
         raise ValidationError(
             f"must be enum:a:b, each choice 1 to {_MAX_CHOICE} letters, digits, spaces, _ . + or -"

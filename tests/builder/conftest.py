@@ -2,11 +2,8 @@
 
 import pytest
 
-from petsage.builder import plan, tree
 from petsage.builder.request import from_options
-from petsage.builder.tree import Disk
-from tests.builder.projects import project_copy
-from tests.support import ROOT
+from tests.builder.projects import project_copy, rendered
 
 
 @pytest.fixture
@@ -33,13 +30,20 @@ def request_():
 
 
 @pytest.fixture(scope="session")
-def planned(request_):
-    """The plan of that request."""
-    return plan.make(request_, ROOT)
+def files(request_):
+    """The files of that request."""
+    return rendered(request_)
 
 
 @pytest.fixture
-def built(bare, planned):
+def built(bare, files):
     """A bare project in which the feature stands."""
-    with tree.added(bare, planned, Disk()):
-        return bare
+    files.write(bare)
+    return bare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_cache_for_the_type_checker(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield

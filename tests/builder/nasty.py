@@ -1,5 +1,7 @@
 """Texts that would do harm in code, templates or Markdown if they were taken for such."""
 
+from petsage.builder.request import Request, from_options
+
 TEXTS = [
     '"""; raise SystemExit  # """',
     'it\'s "quoted" and ends with a quote"',
@@ -16,3 +18,9 @@ TEXTS = [
     "\\ " * 249 + '"',
     "猫 " * 249 + "猫",
 ]
+
+
+def text_request(number: int, fields: bool) -> Request:
+    """A request that has a text everywhere."""
+    text, of = TEXTS[number], ["pet:date"] if fields else []
+    return from_options(f"text_{number}{'_with_fields' if fields else ''}", text, [text], of)

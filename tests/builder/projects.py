@@ -1,10 +1,14 @@
 """Copies of this project, in which features are built."""
 
+import functools
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from petsage.builder import render
+from petsage.builder.render import FeatureFiles
+from petsage.builder.request import Request
 from tests.support import ROOT, environment_of, tool
 
 
@@ -18,6 +22,12 @@ def project_copy(folder: Path) -> Path:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     return root
+
+
+@functools.cache
+def rendered(request: Request) -> FeatureFiles:
+    """The files of a request as this project formats them."""
+    return render.render(request, ROOT)
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:

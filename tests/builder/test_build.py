@@ -2,30 +2,32 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import pytest
 
-from petsage.builder import BuildError, build, plan, project, tree
+from petsage.builder import BuildError, build, project, proof
 from petsage.builder.request import Request
-from petsage.builder.tree import Disk
+from petsage.builder.workspace import FOLDER as WORKSPACE
 from tests.builder.projects import snapshot
 
-FOLDER = plan.folder("pet_birthday")
+FOLDER = project.folder("pet_birthday")
 
 
-def unproven(root, planned, obey):
+def unproven(root, files):
     """Stands in for the proof."""
 
 
-def red(root, planned, obey):
+def red(root, files):
     raise BuildError("it is red")
 
 
 @pytest.fixture
-def runnable(root, planned):
+def runnable(root, files):
     """A copy of this project in which the feature stands."""
-    with tree.added(root, planned, Disk()):
-        return root
+    files.write(root)
+    return root
 
 
 def refusal(root, request):
@@ -48,50 +50,37 @@ def test_a_draft_writes_nothing(root, request_):
     assert snapshot(root) == before
 
 
-def test_the_plan_is_shown_before_anything_is_written(root, request_, planned):
-    before, shown = snapshot(root), []
+def test_a_feature_is_proven_in_a_copy_and_the_project_has_it_only_then(root, request_):
+    def look(copy, files):
+        assert snapshot(root).keys() - before.keys() == {
+            path for path in snapshot(root) if path.startswith(WORKSPACE)
+        }
+        assert (copy / FOLDER / "request.json").is_file()
+        assert (copy / "setup.cfg").read_bytes() == (root / "setup.cfg").read_bytes()
 
-    def show(what):
-        assert snapshot(root) == before
-        shown.append(what)
+    before = snapshot(root)
+    files = build.add(root, request_, look)
+    built = {str(path): content for path, content in files.contents.items()}
+    assert snapshot(root) == before | built | {str(FOLDER): None}
 
+
+def test_after_a_kill_in_the_proof_the_application_has_no_unproven_feature(root, request_):
+    before = snapshot(root)
+    if not (child := os.fork()):
+        build.add(root, request_, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert (root / WORKSPACE / "copy" / FOLDER).is_dir()
+    assert all(route.feature is None for route in proof.application(root).routes)
+    assert build.inventory(root) == ()
     with pytest.raises(BuildError, match="it is red"):
-        build.add(root, request_, red, show=show)
-    assert shown == [planned]
-
-
-class Killed(Disk):
-    """A disk that does nothing any more once `dead` is set."""
-
-    dead = False
-
-    def rename(self, path, to):
-        if not self.dead:
-            super().rename(path, to)
-
-    def delete(self, path):
-        pass
-
-
-def test_what_was_killed_in_its_proof_is_not_taken_for_proven(root, request_):
-    disk = Killed()
-
-    def killed(root, planned, obey):
-        disk.dead = True
-        raise SystemExit
-
-    with pytest.raises(SystemExit):
-        build.add(root, request_, killed, disk)
-    assert refusal(root, request_) == (
-        "petsage/features/pet_birthday is there already, but not from a build that came to its "
-        f"end; delete {FOLDER} and tests/features/test_pet_birthday.py, or take another name"
-    )
+        build.add(root, request_, red)
+    assert snapshot(root) == before
 
 
 @pytest.mark.parametrize(("fields", "code"), [((), "200"), ((("due", "date"),), "201")])
 def test_the_answer_is_documented_by_an_example(root, fields, code):
     build.add(root, Request("vet", "d", (), fields), unproven)
-    (operation,) = project.application(root).openapi["paths"]["/api/v1/vet"].values()
+    (operation,) = proof.application(root).openapi["paths"]["/api/v1/vet"].values()
     assert operation["responses"][code]["content"]["application/json"]["example"]
 
 
@@ -106,15 +95,15 @@ def test_the_same_request_again_changes_nothing(built, request_):
 )
 def test_a_changed_request_is_refused(built, request_, change):
     before = snapshot(built)
-    told = refusal(built, dataclasses.replace(request_, **change))
-    assert told.startswith("pet_birthday is there already, from another request")
-    assert "petsage feature remove pet_birthday" in told
+    problem = refusal(built, dataclasses.replace(request_, **change))
+    assert problem.startswith("pet_birthday is there already, from another request")
+    assert "petsage feature remove pet_birthday" in problem
     assert snapshot(built) == before
 
 
 def test_the_smoke_test_itself_is_refused(root):
-    told = refusal(root, Request("smoke_test", "d"))
-    assert told == "GET /api/v1/smoke-test is answered already; another name would be right"
+    problem = refusal(root, Request("smoke_test", "d"))
+    assert problem == "GET /api/v1/smoke-test is answered already; take another name"
 
 
 @pytest.mark.parametrize(
@@ -127,14 +116,14 @@ def test_the_smoke_test_itself_is_refused(root):
 )
 def test_a_name_whose_schema_is_there_is_refused(root, name, noun):
     assert refusal(root, Request(name, "d")) == (
-        f"there is a schema {noun} already; another name would be right"
+        f"there is a schema {noun} already; take another name"
     )
 
 
 def test_a_name_that_differs_from_a_features_in_an_underscore_only_is_refused(root):
     build.add(root, Request("pet1", "d"), unproven)
-    told = refusal(root, Request("pet_1", "d"))
-    assert told.startswith("there is a schema Pet1 already")
+    problem = refusal(root, Request("pet_1", "d"))
+    assert problem.startswith("there is a schema Pet1 already")
 
 
 def test_a_route_that_a_feature_has_is_refused(runnable):
@@ -147,15 +136,14 @@ def test_a_route_that_a_feature_has_is_refused(runnable):
 def test_what_is_there_already_is_not_written_over(bare, path):
     (bare / path).symlink_to("nowhere")
     assert refusal(bare, Request("vet", "d")) == (
-        f"{path} is there already, but not from a build that came to its end; "
-        "delete petsage/features/vet and tests/features/test_vet.py, or take another name"
+        f"{path} is there already, and was not built; take another name"
     )
 
 
 def test_a_project_whose_application_cannot_be_made_is_refused_with_the_feature(runnable):
     (runnable / FOLDER / "service.py").write_text("raise ValueError('one\\ntwo')\n")
-    told = refusal(runnable, Request("vet", "d"))
-    assert "feature 'pet_birthday' cannot be imported: one two: ValueError (" in told
+    problem = refusal(runnable, Request("vet", "d"))
+    assert "feature 'pet_birthday' cannot be imported: one two: ValueError (" in problem
 
 
 def test_a_feature_that_prints_does_not_disturb(runnable):
@@ -164,27 +152,42 @@ def test_a_feature_that_prints_does_not_disturb(runnable):
     assert build.draft(runnable, Request("vet", "d"))
 
 
-def test_removing_what_is_as_it_was_built_leaves_nothing(bare, planned):
+def test_removing_what_is_as_it_was_built_leaves_nothing(bare, files):
     before = snapshot(bare)
-    with tree.added(bare, planned, Disk()):
-        pass
-    gone, kept = build.remove(bare, "pet_birthday")
-    assert (set(gone), kept) == (set(planned.files), ())
+    files.write(bare)
+    gone, edited = build.remove(bare, "pet_birthday")
+    assert (set(gone), edited) == (set(files.contents), ())
     assert snapshot(bare) == before
 
 
-def test_what_was_edited_or_added_is_kept_and_told(built):
-    (built / FOLDER / "service.py").write_text("mine")
-    (built / FOLDER / "more").mkdir()
-    (built / FOLDER / "more" / "notes.txt").write_text("mine too")
-    (built / FOLDER / "README.md").unlink()
-    gone, kept = build.remove(built, "pet_birthday")
-    assert set(kept) == {FOLDER / "service.py", FOLDER / "more" / "notes.txt"}
-    assert FOLDER / "README.md" not in gone
-    assert {p for p in snapshot(built) if p.startswith(f"{FOLDER}/")} == {
-        *map(str, kept),
-        f"{FOLDER}/more",
-    }
+def test_an_edited_feature_is_removed_by_force_only_and_each_edited_file_is_named(bare, files):
+    before = snapshot(bare)
+    files.write(bare)
+    (bare / FOLDER / "service.py").write_text("mine")
+    (bare / FOLDER / "more").mkdir()
+    (bare / FOLDER / "more" / "notes.txt").write_text("mine too")
+    (bare / FOLDER / "link").symlink_to("nowhere")
+    os.mkfifo(bare / FOLDER / "fifo")
+    (bare / FOLDER / "README.md").unlink()
+    mine = [FOLDER / name for name in ("fifo", "link", "more/notes.txt", "service.py")]
+    with pytest.raises(BuildError) as caught:
+        build.remove(bare, "pet_birthday")
+    assert caught.value.problems == (
+        *(f"{path} is edited" for path in mine),
+        "--force deletes it all the same",
+    )
+    assert (bare / FOLDER / "service.py").read_text() == "mine"
+    gone, edited = build.remove(bare, "pet_birthday", force=True)
+    assert edited == tuple(mine)
+    assert set(gone) == {*files.contents, *mine} - {FOLDER / "README.md"}
+    assert snapshot(bare) == before
+
+
+def test_a_checkout_with_other_line_ends_is_not_edited(built, files):
+    for path, content in files.contents.items():
+        (built / path).write_bytes(content.replace(b"\n", b"\r\n"))
+    assert project.edited(built, "pet_birthday") == ()
+    build.remove(built, "pet_birthday")
 
 
 @pytest.mark.parametrize(
@@ -212,25 +215,25 @@ def test_a_name_that_is_a_path_removes_nothing(built):
     assert snapshot(built) == before
 
 
-def test_a_request_file_cannot_make_other_files_be_deleted(built):
-    note = built / FOLDER / plan.REQUEST_FILE
-    record = json.loads(note.read_text())
-    record["files"]["setup.cfg"] = plan.digest((built / "setup.cfg").read_bytes())
+def test_a_record_cannot_make_other_files_be_deleted(built):
+    path = built / FOLDER / project.RECORD
+    record = json.loads(path.read_text())
+    record["files"]["setup.cfg"] = project.digest((built / "setup.cfg").read_bytes())
     record["files"]["../x"] = "y"
-    note.write_text(json.dumps(record))
+    path.write_text(json.dumps(record))
     build.remove(built, "pet_birthday")
     assert (built / "setup.cfg").is_file()
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", "{}", '{"files":[]}', "[" * 10000, "1"])
-def test_a_spoilt_request_file_makes_it_a_feature_of_somebody_elses(built, note):
-    (built / FOLDER / plan.REQUEST_FILE).write_text(note)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files":[]}', "[" * 10000, "1"])
+def test_a_record_that_cannot_be_read_makes_it_a_feature_of_somebody_elses(built, text):
+    (built / FOLDER / project.RECORD).write_text(text)
     with pytest.raises(BuildError, match="no feature of that name was built here"):
         build.remove(built, "pet_birthday")
     assert len(project.edited(built, "pet_birthday")) == 6
 
 
-def test_the_inventory_tells_routes_open_requirements_and_edits(runnable):
+def test_the_inventory_lists_routes_open_requirements_and_edits(runnable):
     readme = runnable / FOLDER / "README.md"
     readme.write_text(readme.read_text() + "- [ ] Ring twice\n- [x] Done\n")
     (runnable / FOLDER / "views.py").write_bytes(
@@ -238,8 +241,8 @@ def test_the_inventory_tells_routes_open_requirements_and_edits(runnable):
     )
     (runnable / FOLDER / "service.py").rename(runnable / FOLDER / "work.py")
     (runnable / FOLDER / "service.py").symlink_to("work.py")
-    (one,) = project.inventory(runnable)
-    assert one == project.Feature(
+    (one,) = build.inventory(runnable)
+    assert one == build.FeatureSummary(
         "pet_birthday",
         ("POST /api/v1/pet-birthday",),
         2,
@@ -247,15 +250,15 @@ def test_the_inventory_tells_routes_open_requirements_and_edits(runnable):
     )
 
 
-def test_a_feature_that_nobody_built_is_told_too(root):
-    folder = root / plan.folder("own")
+def test_a_feature_that_nobody_built_is_listed_too(root):
+    folder = root / project.folder("own")
     folder.mkdir()
     (folder / "__init__.py").write_text(
         "from flask_smorest import Blueprint\nfrom petsage import Check\n"
         "blueprint = Blueprint('Own', __name__)\ncheck = Check('own', int, {'smoke'})\n"
     )
-    assert project.inventory(root) == (
-        project.Feature("own", (), 0, ("petsage/features/own/__init__.py",)),
+    assert build.inventory(root) == (
+        build.FeatureSummary("own", (), 0, ("petsage/features/own/__init__.py",)),
     )
 
 

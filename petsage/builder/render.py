@@ -1,6 +1,5 @@
-"""A request becomes a plan: every file of the feature, rendered in memory."""
+"""Renders a request: every file of the feature, in memory."""
 
-import hashlib
 import json
 import re
 import subprocess
@@ -15,57 +14,43 @@ from typing import Any
 
 import jinja2
 
-from petsage.builder import BuildError, types
+from petsage.builder import BuildError, project, types
 from petsage.builder.request import Request
 
-FEATURES = PurePosixPath("petsage/features")
-TESTS = PurePosixPath("tests/features")
-REQUEST_FILE = "request.json"
-
-_MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
 _DOCSTRING_COLUMNS = 92  # within quotes, on one line
 # What Markdown would read as markup. The start of a line is its own matter.
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~&]|\b_|_\b|^([-+=]|\d+[.)](?=\s))")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A feature's files, as they will be written: nothing is yet."""
+class FeatureFiles:
+    """A feature's files in memory."""
 
     request: Request
     route: str
     """Method and URL: `POST /api/v1/pet-birthday`."""
-    files: Mapping[PurePosixPath, bytes]
-    """What each file holds; paths are relative to the project's root."""
+    contents: Mapping[PurePosixPath, bytes]
+    """The content of each file, by its path below the project's root."""
 
     @property
     def tests(self) -> int:
-        """How many tests there are."""
-        return self.files[test_path(self.request.feature)].count(b"\ndef test_")
+        """The number of tests."""
+        return self.contents[project.test_path(self.request.feature)].count(b"\ndef test_")
 
-
-def folder(feature: str) -> PurePosixPath:
-    """The folder of a feature."""
-    return FEATURES / feature
-
-
-def test_path(feature: str) -> PurePosixPath:
-    """The file of a feature's tests."""
-    return TESTS / f"test_{feature}.py"
-
-
-def paths(feature: str) -> tuple[PurePosixPath, ...]:
-    """Every file that is built for a feature, but for its request."""
-    return (*(folder(feature) / name for name in _MODULES), test_path(feature))
+    def write(self, root: Path) -> None:
+        """Writes the files into a project. Raises `OSError`."""
+        for path, content in self.contents.items():
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_bytes(content)
 
 
 def url(feature: str) -> str:
-    """Where a feature answers: `/api/v1/the-name` for `the_name`."""
+    """The URL of a feature: `/api/v1/the-name` for `the_name`."""
     return f"/api/v1/{feature.replace('_', '-')}"
 
 
 def noun(feature: str) -> str:
-    """The class of what a feature answers, and the name of its schema: `TheName`."""
+    """The class of a feature's answer, and the name of its schema: `TheName` for `the_name`."""
     return _title(feature).replace(" ", "")
 
 
@@ -90,8 +75,8 @@ def _branch_lines(branch: Mapping[str, Any], indent: str = "") -> Iterable[str]:
         yield from _branch_lines(below, f"{indent}{'   ' if last else '│  '} ")
 
 
-def make(request: Request, root: Path) -> Plan:
-    """Renders a request as the project at `root` would format it.
+def render(request: Request, root: Path) -> FeatureFiles:
+    """Renders a request, formatted as the project at `root` is.
 
     Raises `BuildError` if its formatter refuses.
     """
@@ -105,28 +90,23 @@ def make(request: Request, root: Path) -> Plan:
     )
     context = _context(request)
 
-    def render(path: PurePosixPath) -> bytes:
-        name = "test.py" if path.parent == TESTS else path.name
+    def content(path: PurePosixPath) -> bytes:
+        name = "test.py" if path.parent == project.TESTS else path.name
         text = templates.get_template(f"{name}.jinja").render(context).encode()
         return _formatted(text, path, root) if path.suffix == ".py" else text
 
-    wanted = paths(request.feature)
+    paths = project.built_files(request.feature)
     with ThreadPoolExecutor() as threads:
-        files = dict(zip(wanted, threads.map(render, wanted), strict=True))
-    files[folder(request.feature) / REQUEST_FILE] = _record(request, files)
+        contents = dict(zip(paths, threads.map(content, paths), strict=True))
+    contents[project.folder(request.feature) / project.RECORD] = _record(request, contents)
     method = "POST" if request.fields else "GET"
-    return Plan(request, f"{method} {url(request.feature)}", files)
+    return FeatureFiles(request, f"{method} {url(request.feature)}", contents)
 
 
-def _record(request: Request, files: Mapping[PurePosixPath, bytes]) -> bytes:
-    hashes = {str(path): digest(content) for path, content in files.items()}
+def _record(request: Request, contents: Mapping[PurePosixPath, bytes]) -> bytes:
+    hashes = {str(path): project.digest(content) for path, content in contents.items()}
     record = request.to_json() | {"files": hashes}
     return json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def digest(content: bytes) -> str:
-    """By which a file is known to be as it was built."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
@@ -138,7 +118,7 @@ def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
 
 
 def _context(request: Request) -> dict[str, Any]:
-    """What the templates know. Text of the request is escaped here for where it goes."""
+    """The variables of the templates: text of the request is escaped for its place."""
     title = _title(request.feature)
     fields = {name: types.parse(asked) for name, asked in request.fields}
     example = {name: of.example for name, of in fields.items()}

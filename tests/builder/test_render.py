@@ -1,0 +1,107 @@
+"""Promises of rendering: what a request says becomes code and Markdown that say nothing else."""
+
+import ast
+import json
+from pathlib import PurePosixPath
+
+import pytest
+
+from petsage.builder import BuildError, project, render
+from petsage.builder.request import Request
+from tests.builder.nasty import TEXTS, text_request
+from tests.builder.projects import rendered
+from tests.support import ROOT
+
+
+def code(files, name):
+    return ast.parse(files.contents[project.folder(files.request.feature) / name])
+
+
+def test_every_file_has_its_hash_in_the_request_file(files, request_):
+    record = json.loads(files.contents[PurePosixPath("petsage/features/pet_birthday/request.json")])
+    hashes = record.pop("files")
+    assert record == request_.to_json()
+    assert hashes == {
+        str(path): project.digest(files.contents[path])
+        for path in project.built_files("pet_birthday")
+    }
+
+
+def test_a_request_has_the_same_files_every_time(files, request_):
+    assert render.render(request_, ROOT) == files
+
+
+def test_without_fields_it_is_a_get_and_with_fields_a_post(files):
+    assert files.route == "POST /api/v1/pet-birthday"
+    assert rendered(Request("pet_birthday", "d")).route == "GET /api/v1/pet-birthday"
+
+
+@pytest.fixture(params=range(len(TEXTS)))
+def number(request):
+    """The number of a text that would do harm."""
+    return request.param
+
+
+@pytest.mark.parametrize("fields", [False, True])
+def test_a_text_is_in_the_docstrings_and_does_nothing(number, fields):
+    request = text_request(number, fields)
+    view = code(rendered(request), "views.py").body[-1]
+    _, _, described = ast.get_docstring(view).partition("\n\n")
+    assert " ".join(described.split()) == request.description
+    assert [type(statement) for statement in view.body] == [ast.Expr, ast.Return]
+    service = code(rendered(request), "service.py").body[-1]
+    described, _, harmless = ast.get_docstring(service).rpartition("\n\n")
+    assert " ".join(described.split()) == request.description
+    assert harmless.startswith("The smoke check runs it too")
+    assert [type(statement) for statement in service.body] == [ast.Expr, ast.Return]
+
+
+@pytest.mark.parametrize(("of", "count"), [("date", 0), ("datetime", 1), ("list:datetime!", 1)])
+def test_the_readme_explains_a_datetime_without_an_offset(of, count):
+    files = rendered(Request("vet", "d", (), (("at", of),)))
+    readme = files.contents[project.folder("vet") / "README.md"].decode()
+    assert readme.count("A datetime\nwithout an offset is taken as UTC. For example:") == count
+
+
+def test_a_description_and_a_requirement_are_each_one_line_of_the_readme(number):
+    request = text_request(number, False)
+    files = rendered(request)
+    readme = files.contents[project.folder(request.feature) / "README.md"].decode()
+    described, boxes = readme.splitlines()[2], readme.splitlines()[-1]
+    assert described.replace("\\", "") == request.description.replace("\\", "")
+    assert boxes.removeprefix("- [ ] ").replace("\\", "") == request.description.replace("\\", "")
+    assert readme.count("\n- [ ] ") == 1
+    assert readme.count("\n#") == 1
+    assert "<" not in readme.replace("\\<", "")
+
+
+def test_the_tests_are_counted(files):
+    assert files.tests == 5
+    assert rendered(Request("vet", "d")).tests == 4
+
+
+def test_no_comment_is_in_the_code_and_nothing_is_left_of_the_templates(files):
+    for path, content in files.contents.items():
+        if path.suffix == ".py":
+            assert b"#" not in content
+            assert b"{{" not in content
+            assert b"{%" not in content
+
+
+def test_a_formatter_that_refuses_is_named(root, request_):
+    (root / "pyproject.toml").write_text("[tool.ruff]\nline-length = 'long'\n")
+    with pytest.raises(BuildError, match="the formatter refuses petsage/features/pet_birthday/"):
+        render.render(request_, root)
+
+
+def test_the_tree_shows_every_folder_and_file():
+    paths = map(PurePosixPath, ["tests/t.py", "petsage/a/y.py", "petsage/a/x.py"])
+    assert render.tree(paths).splitlines() == [
+        ".",
+        "├── petsage",
+        "│   └── a",
+        "│       ├── x.py",
+        "│       └── y.py",
+        "└── tests",
+        "    └── t.py",
+    ]

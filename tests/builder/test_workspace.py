@@ -1,0 +1,185 @@
+"""Promises of the workspace: a feature is moved in or out all or nothing, whatever happens."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from petsage.builder import BuildError, project, workspace
+from petsage.builder.workspace import FOLDER
+from tests.builder.projects import snapshot
+from tests.support import ROOT
+
+FEATURE = "pet_birthday"
+
+
+@pytest.fixture
+def source(tmp_path_factory, files):
+    """The root of a project with other content in the feature's files."""
+    root = tmp_path_factory.mktemp("source")
+    for path in files.contents:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("new")
+    return root
+
+
+def replace(root, source):
+    with workspace.locked(root, FEATURE):
+        workspace.replace(root, FEATURE, source)
+
+
+def test_a_feature_is_moved_in_replaced_and_moved_out(bare, source, files):
+    before = snapshot(bare)
+    files.write(source)
+    replace(bare, source)
+    within = {str(path): content for path, content in files.contents.items()}
+    assert snapshot(bare) == before | within | {str(project.folder(FEATURE)): None}
+    files.write(source)
+    (source / project.folder(FEATURE) / "views.py").write_bytes(b"other")
+    replace(bare, source)
+    assert (bare / project.folder(FEATURE) / "views.py").read_bytes() == b"other"
+    replace(bare, None)
+    assert snapshot(bare) == before
+
+
+def test_the_bytecode_of_a_feature_goes_with_it(built):
+    for cache in (project.folder(FEATURE) / "__pycache__", project.TESTS / "__pycache__"):
+        (built / cache).mkdir()
+        (built / cache / f"test_{FEATURE}.cpython-311.pyc").write_bytes(b"x")
+    replace(built, None)
+    assert not [path for path in snapshot(built) if FEATURE in path]
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def full_disk():
+    raise OSError(errno.ENOSPC, "No space left on device", "petsage")
+
+
+STEPS = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.copyfile")
+
+
+def stopped(root, source, at, fault):
+    """Replaces the feature in a process in which the fault happens before the n-th step.
+
+    Returns whether it came to its end.
+    """
+    if child := os.fork():
+        return os.waitpid(child, 0)[1] == 0
+    steps = iter(range(at - 1, -1, -1))
+    sys.addaudithook(lambda event, _: event in STEPS and next(steps, -1) == 0 and fault())
+    try:
+        replace(root, source)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("fault", [kill, interrupt, full_disk])
+@pytest.mark.parametrize("change", ["in", "over", "out"])
+def test_whatever_ends_a_change_the_feature_is_as_before_or_whole(
+    bare, source, files, fault, change
+):
+    if change != "in":
+        files.write(bare)
+    before, new, ended, at = snapshot(bare), snapshot(source), False, 0
+    while not ended:
+        at += 1
+        for path, content in new.items():
+            if content is not None:
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                (source / path).write_bytes(content)
+        ended = stopped(bare, None if change == "out" else source, at, fault)
+        with workspace.locked(bare, FEATURE):  # the next run
+            pass
+        whole = {path: content for path, content in before.items() if FEATURE not in path}
+        if change != "out":
+            whole |= {path: content for path, content in new.items() if FEATURE in path}
+        assert snapshot(bare) in ((before, whole) if not ended else (whole,))
+    assert at > 10
+
+
+@pytest.mark.parametrize("path", [project.FEATURES, project.TESTS, project.folder(FEATURE)])
+def test_a_folder_that_cannot_be_written_is_known_before_the_work(built, path):
+    before = snapshot(built)
+    (built / path).chmod(0o555)
+    code = "from tests.builder.test_workspace import *; unwritable()"
+    done = as_others(built, [sys.executable, "-B", "-c", code])
+    assert snapshot(built) == before
+    (line,) = done.stdout.splitlines()
+    assert line == f"petsage: cannot write {built / path}: Permission denied; nothing is changed"
+
+
+def unwritable():
+    """Enters the workspace of the working directory, and prints why it cannot."""
+    from pathlib import Path
+
+    try:
+        with workspace.locked(Path.cwd(), FEATURE):
+            print("it is at work")
+    except BuildError as error:
+        print(error.lines())
+
+
+def as_others(root, command):
+    """Runs a command without root's right to write everywhere."""
+    others = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([*others, *command], cwd=root, capture_output=True, text=True, env=env)
+
+
+def test_an_error_of_the_system_is_one_line(bare):
+    with (
+        pytest.raises(BuildError) as caught,
+        workspace.locked(bare, FEATURE),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", "petsage")
+    assert caught.value.lines() == (
+        "petsage: cannot write petsage: No space left on device; nothing is changed"
+    )
+
+
+def test_two_builders_at_once_are_one_and_a_refusal(bare):
+    before = snapshot(bare)
+    with workspace.locked(bare, FEATURE):
+        with (
+            pytest.raises(BuildError, match="another builder is at work here"),
+            workspace.locked(bare, FEATURE),
+        ):
+            pytest.fail("both are at work")
+        assert snapshot(bare) == before
+    with workspace.locked(bare, FEATURE):
+        pass
+
+
+def test_a_copy_has_neither_git_nor_environments_nor_caches_nor_what_is_no_file(bare):
+    (bare / "linked").symlink_to("setup.cfg")
+    (bare / "loop").symlink_to(".")
+    wanted = snapshot(bare)
+    for name in (".git", "env", "petsage/__pycache__", ".mypy_cache"):
+        (bare / name).mkdir()
+        (bare / name / "file").touch()
+    (bare / "env" / "pyvenv.cfg").touch()
+    os.mkfifo(bare / "fifo")
+    with workspace.locked(bare, FEATURE):
+        copy = workspace.copy_project(bare)
+        assert snapshot(copy) == wanted
+        assert (copy / "linked").is_symlink()
+    assert not (bare / FOLDER).exists()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one(bare):
+    (bare / FOLDER / "copy" / "petsage").mkdir(parents=True)
+    before = snapshot(bare)
+    with workspace.locked(bare, FEATURE):
+        assert not (bare / FOLDER).exists()
+    assert set(before) - set(snapshot(bare)) == {FOLDER, f"{FOLDER}/copy", f"{FOLDER}/copy/petsage"}
