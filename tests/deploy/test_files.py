@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from petsage import deploy
 from petsage.cli import main
 from petsage.config import Config
+from petsage.deploy.command import command
 from petsage.health.report import LIMITS
 from tests.support import PETSAGE, ROOT, tool
 
@@ -373,3 +374,19 @@ def test_the_container_asks_its_own_readiness(found):
     variables = dict(one.split("=", 1) for one in shlex.split(last["ENV"]) if "PETSAGE_" in one)
     assert Config.load(variables).bind == config_of(found("Deployment")).bind
     assert last["EXPOSE"] == str(Config.load(variables).bind.port)
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("name", sorted(command.commands))
+def test_each_command_prints_a_whole_file_and_its_help_has_an_example(name):
+    options = ("--image", "petsage", "--release", "1") if name == "kubernetes" else ()
+    assert run(name, *options).stdout.endswith("\n")
+    assert f"petsage deploy {name}" in run(name, "--help").stdout
+
+
+@pytest.mark.parametrize("name", sorted(command.commands))
+def test_no_file_installs_a_strangers_package_of_the_same_name(name):
+    options = ("--image", "petsage", "--release", "1") if name == "kubernetes" else ()
+    assert not re.search(r"pip install [^\n]*petsage(?!/)", run(name, *options).stdout)
