@@ -15,7 +15,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 from petsage.address import Address
 from petsage.checks import Check
 from petsage.cpus import available_cpus
-from petsage.dependencies.declaration import declared_checks
 from petsage.errors import PetSageError, nearest
 
 PREFIX = "PETSAGE_"
@@ -47,6 +46,9 @@ class _AddressField(fields.Field[Address]):
 
 class _ChecksField(fields.Field[tuple[Check, ...]]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[Check, ...]:
+        # Here, for the time that a start takes: few instances declare a dependency.
+        from petsage.dependencies.declaration import declared_checks
+
         return declared_checks(value)
 
 

@@ -31,6 +31,7 @@ def open_instance(server: Any, config: Config) -> None:
     # Without this, each worker's garbage collector would copy every page that it shares with the
     # arbiter, since it writes into each object that it visits.
     gc.freeze()
+    gc.enable()
     server.log.error_log.addFilter(is_no_stalled_client)
     if config.bind.path:
         Path(config.bind.path).chmod(0o666)

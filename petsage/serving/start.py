@@ -1,6 +1,7 @@
-"""Serving: what gunicorn would not refuse is refused here, then gunicorn takes over the process."""
+"""The start: refuses what gunicorn would not refuse, then runs gunicorn in this process."""
 
 import errno
+import gc
 import importlib.util
 import os
 import re
@@ -8,7 +9,8 @@ import shutil
 import socket
 import sys
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,21 +23,23 @@ OWN_APPLICATION = "petsage:create_app()"
 
 
 class ServeError(PetSageError):
-    """It cannot be served; the message says why, in one line."""
+    """The application cannot be served; the message says why, in one line."""
 
 
 def serve(config: Config, application: str | None = None) -> NoReturn:
     """Becomes gunicorn, serving PetSage, or the WSGI application named `package.module:app`.
 
-    In this very process, without an exec: a second interpreter would double the time to start in.
+    It does so without an exec: a second interpreter would double the time that a start takes.
 
     Raises `ServeError` if an address is taken or cannot be used, or if there is no such module, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
+    gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
     if application:
         _find(application)
-    try_addresses(config.management_bind, config.bind)
-    # What gunicorn reads its settings from, and what SIGUSR2 makes it execute.
+    with bound(config.management_bind, config.bind):
+        pass  # each address can be used: gunicorn binds it anew
+    # gunicorn reads its command line from here, and SIGUSR2 makes it execute the same again.
     sys.argv = [_gunicorn(), "--config", "python:petsage.serving.settings"]
     sys.argv += [application] if application else ["--preload", OWN_APPLICATION]
     from gunicorn.app.wsgiapp import run
@@ -44,13 +48,13 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
         sys.exit(run())
     except PetSageError:
         raise
-    except Exception:  # the application's, while it is loaded: its author needs to see the line
+    except Exception:  # raised by the application while it is loaded: its author needs the trace
         traceback.print_exc()
         sys.exit(1)
 
 
 def _gunicorn() -> str:
-    """gunicorn's script: with `python -m gunicorn` SIGUSR2 would not find its way back."""
+    """The path of gunicorn's script, which SIGUSR2 executes: `python -m gunicorn` it could not."""
     beside = os.pathsep.join(str(Path(p).parent) for p in (sys.argv[0], sys.executable))
     script = shutil.which("gunicorn", path=beside) or shutil.which("gunicorn")
     if script is None:
@@ -68,32 +72,35 @@ def _find(application: str) -> None:
         found = importlib.util.find_spec(name)
     except ImportError as error:
         raise ServeError(f"{application!r}: {error}") from error
-    except Exception as error:  # of the package that holds the module
+    except Exception as error:  # raised by the package that holds the module
         raise ServeError(f"{application!r} raised {whereabouts(error)}") from error
     if found is None:
         raise ServeError(f"{application!r}: there is no module {name!r} here")
 
 
-def try_addresses(*addresses: Address) -> None:
-    """Binds all of them at once for a moment. Raises `ServeError` naming the first that fails.
+@contextmanager
+def bound(*addresses: Address) -> Iterator[list[socket.socket]]:
+    """Binds all TCP addresses at once, until the block ends, and tries the paths of the others.
 
-    gunicorn alone would take a unix path over from a live listener without a word, and try a taken
-    port again for 5 s. At the last address nobody is accepted meanwhile: a proxy's POST would be
-    reset, and lost.
+    Raises `ServeError`, which names the first address that cannot be used. gunicorn alone would
+    replace a live listener's unix socket silently, and retry a taken port for 5 s. The last
+    address's socket does not listen: if it did, it would accept a proxy's POST and lose it.
     """
     if len(set(addresses)) < len(addresses):
         raise ServeError(f"cannot listen on {addresses[0]} twice: each listener needs its own")
+    listeners = []
     with ExitStack() as held:
         for address in addresses:
             try:
                 if address.path:
                     _try_path(Path(address.path))
                     continue
-                listener = held.enter_context(_bound(address))
+                listeners.append(held.enter_context(_bound(address)))
                 if address is not addresses[-1]:  # two that are merely bound do not collide
-                    listener.listen(1)
+                    listeners[-1].listen(1)
             except OSError as error:
                 raise ServeError(f"cannot listen on {address}: {_why(error)}") from error
+        yield listeners
 
 
 def _bound(address: Address) -> socket.socket:
@@ -117,7 +124,7 @@ def _try_path(path: Path) -> None:
         raise OSError(errno.EEXIST, "what is there is not a socket")
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)
-        # Who listens is there even with a full queue, which takes nobody in.
+        # A listener whose queue is full gives EAGAIN.
         if client.connect_ex(str(path)) in (0, errno.EAGAIN):
             raise OSError(errno.EADDRINUSE, "in use")
 

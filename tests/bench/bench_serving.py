@@ -111,7 +111,7 @@ def test_start(capsys):
 
     with capsys.disabled():
         print("\nFrom the start to the first 200:")
-        assert in_turn("s", measure) <= 1.3
+        assert in_turn("s", measure) <= 1.25
 
 
 def test_throughput(capsys, tmp_path):

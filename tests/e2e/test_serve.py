@@ -1,5 +1,7 @@
 """Promises of `petsage serve`, kept by a real gunicorn."""
 
+import importlib.util
+import json
 import signal
 import socket
 import stat
@@ -54,6 +56,21 @@ def test_each_listener_serves_its_own_side_only(service):
     assert get(f"{service.main}/readyz?verbose").data == b"ok\n"
     assert get(f"{service.management}/readyz?verbose").data == b"[+]drain ok\n[+]workers ok\nok\n"
     assert get(f"{service.management}/api/v1/smoke-test").status == 404
+
+
+def test_the_serving_process_loads_neither_the_prover_nor_the_builder(tmp_path):
+    (tmp_path / "loaded.py").write_text(
+        "import sys\n"
+        "from petsage import create_app\n"
+        "app = create_app()\n"
+        "app.add_url_rule('/loaded', view_func=lambda: list(sys.modules))\n"
+    )
+    with served(tmp_path, "loaded:app", cwd=tmp_path, workers=1) as running:
+        loaded = json.loads(get(f"{running.main}/loaded").data)
+    assert "petsage.serving.worker" in loaded
+    for room in ("petsage.rollout", "petsage.builder"):
+        assert importlib.util.find_spec(room)
+        assert not [name for name in loaded if name.startswith(room)]
 
 
 def test_ipv6_is_served(tmp_path):
