@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from petsage.contract import SUCCESS
 from petsage.health.schemas import smoke_test_body
-from petsage.health.service import SUCCESS
 from tests.certificates import Authority
 
 BODY = smoke_test_body(SUCCESS)

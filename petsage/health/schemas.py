@@ -9,8 +9,8 @@ from marshmallow import Schema, fields, validate
 
 from petsage.checks import SMOKE_TEST, Result
 from petsage.config import Config
+from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.report import Report
-from petsage.health.service import FAILURE, SUCCESS, SmokeTest
 from petsage.json_text import json_line
 from petsage.management.status import Overview
 

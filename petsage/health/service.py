@@ -4,26 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from petsage.checks import SMOKE_TEST, Status
+from petsage.checks import Status
 from petsage.config import Config
+from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.monitor import Monitor
 from petsage.health.report import Evidence, Report
 from petsage.scoreboard import Scoreboard
-
-
-@dataclass(frozen=True, slots=True)
-class SmokeTest:
-    """What the smoke test answers."""
-
-    status: str
-    message: str
-    feature: str
-    failed: tuple[str, ...] = ()
-    """The names of the failing checks; empty when all is well."""
-
-
-SUCCESS = SmokeTest("ok", "PetSage Smoke Test: Success!", SMOKE_TEST)
-FAILURE = SmokeTest("error", "PetSage Smoke Test: Failed!", SMOKE_TEST)
 
 
 def http_status(status: Status) -> HTTPStatus:

@@ -7,13 +7,14 @@ from flask import Blueprint, Response, current_app
 from flask_smorest import Blueprint as DocumentedBlueprint
 
 from petsage.checks import SMOKE_TEST, Check, Status
+from petsage.contract import FAILURE, SUCCESS
 from petsage.health.schemas import (
     SmokeTestFailureSchema,
     SmokeTestSchema,
     contract_holds,
     smoke_test_body,
 )
-from petsage.health.service import FAILURE, SUCCESS, Health, http_status, run_smoke_test
+from petsage.health.service import Health, http_status, run_smoke_test
 
 v1 = DocumentedBlueprint(
     "Health & Status",

@@ -1,4 +1,4 @@
-"""What a pass over 1,000 addresses costs, beside `xargs -P 16` over curl in the same run.
+"""What a round over 1,000 addresses costs, beside `xargs -P 16` over curl in the same run.
 
 pytest -o addopts= -s tests/bench/bench_rollout.py
 """
@@ -57,7 +57,7 @@ def proven(targets: Path, *options: str) -> dict[str, object]:
     return dict(json.loads(finished.stdout))
 
 
-def test_a_pass_is_four_times_faster_than_curl_and_takes_little_memory(
+def test_a_round_is_four_times_faster_than_curl_and_takes_little_memory(
     port: int, tmp_path: Path
 ) -> None:
     targets = listed(tmp_path, urls(port, 1000))

@@ -147,7 +147,14 @@ def test_redirects_end_after_three(web: _Server) -> None:
     assert len(web.asked) == 4
 
 
-@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/ok", "http://localhost:{other}/ok"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://127.0.0.1:{port}/ok",
+        "http://localhost:{other}/ok",
+        "https://localhost:{port}/ok",
+    ],
+)
 def test_a_redirect_off_the_host_is_an_answer_and_never_followed(web: _Server, place: str) -> None:
     with _served() as other:
         web.elsewhere = place.format(port=web.server_port, other=other.server_port)

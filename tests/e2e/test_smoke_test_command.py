@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from petsage.client import Client, Target
-from petsage.rollout.rounds import Outcome, Plan, Rollout
+from petsage.rollout.asking import RolloutPlan
+from petsage.rollout.rollout import Outcome, Rollout
 from tests.certificates import Authority
 from tests.hostile import (
     Connection,
@@ -129,7 +130,7 @@ def test_a_late_start_is_waited_for() -> None:
     ) as process:
         assert process.stderr
         first = process.stderr.readline()
-        assert first.startswith("pass 1: 0 of 1 keep the contract; ")
+        assert first.startswith("round 1: 0 of 1 keep the contract; ")
         assert "Connection refused" in first
         with server(says(answer()), port=port):
             output, _ = process.communicate(timeout=40)
@@ -225,7 +226,7 @@ def test_a_flapping_target_is_not_proven() -> None:
     with server(script) as pets:
         finished = smoke_test(pets.url, "--consecutive", 2, "--wait", 2)
     assert finished.returncode in (1, 5)
-    assert "pass 2: 0 of 1" in finished.stderr
+    assert "round 2: 0 of 1" in finished.stderr
 
 
 # Several addresses of one name.
@@ -299,10 +300,10 @@ def test_instances_behind_one_address_are_counted() -> None:
     assert "instances: expected 3, saw 2 of 3 in 40 requests" in finished.stdout
 
 
-def run_through(passes: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
-    """A rollout over TCP whose resolver finds other addresses in each pass."""
-    turns = itertools.chain(passes, itertools.repeat(passes[-1]))
-    plan = Plan(
+def run_through(rounds: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
+    """A rollout over TCP whose resolver finds other addresses in each round."""
+    turns = itertools.chain(rounds, itertools.repeat(rounds[-1]))
+    plan = RolloutPlan(
         targets=(Target.parse(f"http://pets:{port}"),),
         every_address=True,
         wait_seconds=30,
@@ -317,7 +318,7 @@ def test_an_address_that_appears_counts_and_one_that_vanishes_is_told() -> None:
     with replicas({first: says(answer()), second: says(answer()), third: late}) as port:
         outcome = run_through([(first, second), (second, third)], port, consecutive=2, release="2")
     assert outcome.kind == 0
-    assert outcome.passes == 4
+    assert outcome.rounds == 4
     assert [note.rpartition(": ")[2] for note in outcome.notes] == [
         f"{third} appeared",
         f"{first} vanished",
@@ -327,7 +328,7 @@ def test_an_address_that_appears_counts_and_one_that_vanishes_is_told() -> None:
 def test_an_address_that_vanishes_with_its_replica_is_no_breach_any_more() -> None:
     with replicas({"127.0.0.11": says(answer())}) as port:
         outcome = run_through([("127.0.0.11", "127.0.0.12"), ("127.0.0.11",)], port)
-    assert (outcome.kind, outcome.passes) == (0, 2)
+    assert (outcome.kind, outcome.rounds) == (0, 2)
 
 
 # TLS.
@@ -385,7 +386,7 @@ def test_a_client_shows_its_certificate(authority: Authority) -> None:
 # Usage.
 
 
-def test_no_target_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
+def test_no_target_is_an_error_and_never_proven(tmp_path: Path) -> None:
     empty = tmp_path / "targets"
     empty.write_text("# nobody\n\n")
     is_refused("no target")
@@ -533,7 +534,7 @@ def test_one_that_hangs_when_time_is_up_is_named() -> None:
     with replicas(scripts) as port:
         finished = smoke_test(*by_name(port, scripts), "--consecutive", 3, "--wait", 2)
     assert finished.returncode == 5
-    told = "FAIL passes: expected 3 in a row within 2 s, saw 1; still waiting for http://pets:"
+    told = "FAIL rounds: expected 3 in a row within 2 s, saw 1; still waiting for http://pets:"
     assert finished.stdout.startswith(told)
     assert "at 127.0.0.12 for 1." in finished.stdout
 
@@ -592,7 +593,7 @@ def test_a_terminal_shows_a_live_table() -> None:
     os.close(ours)
     assert finished.stdout.startswith(b"proven")
     assert f"  ok    {pets.url}/api/v1/smoke-test  release 2.1  instance a" in shown
-    assert "2 passes over, 1 of 1 keep the contract" in shown
+    assert "2 rounds over, 1 of 1 keep the contract" in shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,51 +5,53 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
+from petsage.rollout.progress import Lines, Table
 from petsage.rollout.report import (
-    LiveTable,
-    QuietLines,
     as_annotations,
     as_json,
     as_junit,
     as_text,
 )
-from petsage.rollout.rounds import Outcome
-from petsage.rollout.verdict import EVERY, NONE_YET, Breach, Kind, Row
+from petsage.rollout.rollout import Outcome
+from petsage.rollout.verdict import EVERY, NONE_YET, Finding
 
 URL = "http://pets/"
 HOSTILE = ascii_line("]]>\x00\x1b[2J\n::error::x%0A##[error],: <&\"'\ud800\uffff")
 
 
-def outcome(*rows: Row, breach: Breach | None = None, notes: tuple[str, ...] = ()) -> Outcome:
+def outcome(*rows: Finding, breach: Breach | None = None, notes: tuple[str, ...] = ()) -> Outcome:
     answers = tuple(row for row in rows if row.address != EVERY)
     return Outcome(rows, answers, breach, 1, len(rows), 0.25, notes)
 
 
-def good(address: str = "", release: str = "2") -> Row:
-    return Row(URL, address, None, 200, release, f"of {address}", 0.003)
+def good(address: str = "", release: str = "2") -> Finding:
+    return Finding(URL, address, None, 200, release, f"of {address}", 0.003)
 
 
-def bad(seen: str = "503", address: str = "") -> Row:
-    return Row(URL, address, Breach(Kind.WRONG, "status", "200", seen, True), 503, "2", "", 0.003)
+def bad(seen: str = "503", address: str = "") -> Finding:
+    return Finding(
+        URL, address, Breach(Kind.WRONG, "status", "200", seen, True), 503, "2", "", 0.003
+    )
 
 
 def test_the_text_ends_with_what_comes_of_it() -> None:
-    mixed = Row(URL, EVERY, Breach(Kind.RELEASE, "release", "2", "1 from b", True))
-    found = outcome(good("A"), bad("503", "B"), mixed, notes=("pass 2: C vanished",))
+    mixed = Finding(URL, EVERY, Breach(Kind.RELEASE, "release", "2", "1 from b", True))
+    found = outcome(good("A"), bad("503", "B"), mixed, notes=("round 2: C vanished",))
     assert as_text(found).splitlines() == [
         "FAIL http://pets/ at B: status: expected 200, saw 503",
         "FAIL http://pets/, all answers: release: expected 2, saw 1 from b",
-        "NOTE pass 2: C vanished",
+        "NOTE round 2: C vanished",
         "answered but wrong: 1 of 2 keep the contract, release 2 (2), 1 instance, 3 requests, "
-        "1 pass, 0.2 s",
+        "1 round, 0.2 s",
     ]
     assert as_text(outcome(good())).startswith("proven: 1 of 1 keep the contract, release 2 (1)")
 
 
 def test_json_has_every_row_and_its_breach() -> None:
     data = json.loads(as_json(outcome(good("A"), bad(HOSTILE))))
-    assert (data["verdict"], data["exit_code"], data["passes"]) == ("answered but wrong", 1, 1)
+    assert (data["verdict"], data["exit_code"], data["rounds"]) == ("answered but wrong", 1, 1)
     assert data["rows"][0] == {
         "target": URL,
         "address": "A",
@@ -65,12 +67,12 @@ def test_json_has_every_row_and_its_breach() -> None:
         "where": "status",
         "expected": "200",
         "seen": HOSTILE,
-        "heals": True,
+        "retryable": True,
     }
 
 
 def test_every_answer_of_the_last_pass_is_counted_though_a_row_has_one() -> None:
-    answers = (good("", "1"), good("", "2"), Row(URL, "", None, 200, "2", "b"))
+    answers = (good("", "1"), good("", "2"), Finding(URL, "", None, 200, "2", "b"))
     found = Outcome(answers[:1], answers, None, 1, 3, 0.25, ())
     assert "release 2 (2), release 1 (1), 2 instances, 3 requests" in as_text(found)
     data = json.loads(as_json(found))
@@ -91,7 +93,7 @@ def test_junit_of_no_outcome_fails() -> None:
 
 
 def test_a_short_rollout_fails_in_junit_though_no_row_does() -> None:
-    short = Breach(Kind.INCONCLUSIVE, "passes", "3", "1", True)
+    short = Breach(Kind.INCONCLUSIVE, "rounds", "3", "1", True)
     suite = ET.fromstring(as_junit(outcome(good(), breach=short)))
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
@@ -119,21 +121,21 @@ def test_no_report_lets_a_server_begin_a_line_or_a_sequence(report) -> None:
 
 def test_quiet_lines_tell_only_what_is_new() -> None:
     written: list[str] = []
-    lines = QuietLines(written.append)
+    lines = Lines(written.append)
     for rows in ([bad("502")], [bad("503")], [bad(), good("A")], [good()], [good()]):
-        lines.passed(len(written) + 1, rows)
+        lines.round_over(len(written) + 1, rows)
     assert written == [
-        "pass 1: 0 of 1 keep the contract; http://pets/: status: expected 200, saw 502\n",
-        "pass 2: 1 of 1 keep the contract\n",
+        "round 1: 0 of 1 keep the contract; http://pets/: status: expected 200, saw 502\n",
+        "round 2: 1 of 1 keep the contract\n",
     ]
 
 
 def test_the_live_table_fits_its_terminal_with_breaches_first() -> None:
     written: list[str] = []
-    table = LiveTable(written.append, lambda: (40, 10), lambda: 0.0)
-    table.passed(1, [*(good(str(number)) for number in range(100)), bad("x" * 100, "last")])
+    table = Table(written.append, lambda: (40, 10), lambda: 0.0)
+    table.round_over(1, [*(good(str(number)) for number in range(100)), bad("x" * 100, "last")])
     lines = written[-1].splitlines()
-    assert lines[0] == "1 pass over, 100 of 101 keep the contract"[:39]
+    assert lines[0] == "1 round over, 100 of 101 keep the contract"[:39]
     assert lines[1].startswith("  FAIL  http://pets/ at last: status")
     assert len(lines) == 8
     assert max(map(len, lines)) == 39
@@ -141,25 +143,25 @@ def test_the_live_table_fits_its_terminal_with_breaches_first() -> None:
 
 def test_the_live_table_shows_who_has_not_answered_yet() -> None:
     now, written = [0.0], []
-    table = LiveTable(written.append, lambda: (80, 24), lambda: now[0])
+    table = Table(written.append, lambda: (80, 24), lambda: now[0])
     for address in ("", "A", "B"):
-        table.row(Row(URL, address, NONE_YET, cut=True))
-    table.row(good("A"))
-    table.row(Row(URL, "A", NONE_YET, cut=True))
+        table.found(Finding(URL, address, NONE_YET, cut=True))
+    table.found(good("A"))
+    table.found(Finding(URL, "A", NONE_YET, cut=True))
     now[0] = 1.0
     table.idle()
     assert written[-1].splitlines()[:2] == [
-        "\x1b[2F\x1b[J0 passes over, 1 of 2 keep the contract",
+        "\x1b[2F\x1b[J0 rounds over, 1 of 2 keep the contract",
         "  ...   http://pets/ at B: time: expected an answer, saw none yet",
     ]
 
 
 def test_the_live_table_is_drawn_over_itself_now_and_then() -> None:
     now, written = [0.0], []
-    table = LiveTable(written.append, lambda: (80, 24), lambda: now[0])
-    table.row(good("A"))
-    table.row(good("B"))
+    table = Table(written.append, lambda: (80, 24), lambda: now[0])
+    table.found(good("A"))
+    table.found(good("B"))
     assert len(written) == 1
     now[0] = 1.0
-    table.row(good("C"))
-    assert written[1].startswith("\x1b[2F\x1b[J0 passes over, 3 of 3 keep the contract\n")
+    table.found(good("C"))
+    assert written[1].startswith("\x1b[2F\x1b[J0 rounds over, 3 of 3 keep the contract\n")

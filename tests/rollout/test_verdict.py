@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
+from petsage.contract import Breach, Kind, gravest
 from petsage.printable import ascii_line
 from petsage.rollout.verdict import (
-    Breach,
-    Kind,
-    Row,
-    first,
+    Finding,
     judge,
     judge_failure,
     judge_instances,
@@ -39,13 +37,13 @@ def breach(answer: Answer, **options: Any) -> Breach:
 def body_breach(body: bytes | dict[str, Any]) -> str:
     found = breach(answered(body if isinstance(body, bytes) else json.dumps(body).encode()))
     assert found.kind is Kind.WRONG
-    assert not found.heals
+    assert not found.retryable
     return str(found)
 
 
 def test_an_answer_as_the_contract_has_it_is_no_breach() -> None:
     row = judge(answered(petsage_release="2", petsage_instance="a"))
-    assert row == Row("", "", None, 200, "2", "a", 0.1)
+    assert row == Finding("", "", None, 200, "2", "a", 0.1)
 
 
 @pytest.mark.parametrize("said", ["application/json; charset=utf-8", "Application/JSON"])
@@ -57,11 +55,11 @@ def test_a_media_type_may_be_written_in_several_ways(said: str) -> None:
 def test_another_media_type_is_told(said: str) -> None:
     found = breach(answered(content_type=said))
     assert str(found) == f"content type: expected application/json, saw {said}"
-    assert not found.heals
+    assert not found.retryable
 
 
 @pytest.mark.parametrize(
-    ("status", "heals"),
+    ("status", "retryable"),
     [
         (500, True),
         (502, True),
@@ -74,15 +72,15 @@ def test_another_media_type_is_told(said: str) -> None:
         (204, False),
     ],
 )
-def test_another_status_is_told_and_may_heal(status: int, heals: bool) -> None:
+def test_another_status_is_told_and_may_heal(status: int, retryable: bool) -> None:
     found = breach(answered(b"", status))
     assert str(found) == f"status: expected 200, saw {status}"
-    assert (found.kind, found.heals) == (Kind.WRONG, heals)
+    assert (found.kind, found.retryable) == (Kind.WRONG, retryable)
 
 
 def test_a_redirect_is_told_with_its_aim() -> None:
     found = breach(answered(b"", 302, location="/log\nin"))
-    assert (found.seen, found.heals) == ("302 to /log\\nin", False)
+    assert (found.seen, found.retryable) == ("302 to /log\\nin", False)
 
 
 def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
@@ -93,7 +91,7 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
         "failed": ["database", "cache"],
     }
     found = breach(answered(json.dumps(body).encode(), 503))
-    assert (found.seen, found.heals) == ("503 (failed: database, cache)", True)
+    assert (found.seen, found.retryable) == ("503 (failed: database, cache)", True)
     assert breach(answered(b"[" * 60000, 503)).seen == "503"
 
 
@@ -127,15 +125,15 @@ def test_a_broken_body_is_told(body: bytes | dict[str, Any], told: str) -> None:
 def test_latency_is_judged_when_all_else_is_well() -> None:
     found = breach(answered(seconds=0.25), max_latency_seconds=0.2)
     assert str(found) == "latency: expected at most 0.2 s, saw 0.250 s"
-    assert found.heals
+    assert found.retryable
     assert judge(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
 
 
 def test_what_another_release_gets_wrong_may_heal() -> None:
     old = answered(b"{}", petsage_release="1")
-    assert breach(old, release="2").heals
-    assert not breach(old, release="1").heals
-    assert not breach(answered(b"{}"), release="2").heals
+    assert breach(old, release="2").retryable
+    assert not breach(old, release="1").retryable
+    assert not breach(answered(b"{}"), release="2").retryable
 
 
 @pytest.mark.parametrize("hostile", ["\n", "\x1b[2J", "\x00", "]]>\x07", "\u202e", "\ud800", "é"])
@@ -159,7 +157,7 @@ def cut_off(cause: BaseException) -> NoAnswer:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told", "kind", "heals"),
+    ("cause", "told", "kind", "retryable"),
     [
         (
             TimeoutError(),
@@ -201,12 +199,12 @@ def cut_off(cause: BaseException) -> NoAnswer:
     ],
 )
 def test_a_failure_is_told_by_its_cause(
-    cause: BaseException, told: str, kind: Kind, heals: bool
+    cause: BaseException, told: str, kind: Kind, retryable: bool
 ) -> None:
     found = judge_failure(cut_off(cause), 5).breach
     assert found
     assert told in str(found)
-    assert (found.kind, found.heals) == (kind, heals)
+    assert (found.kind, found.retryable) == (kind, retryable)
 
 
 def test_a_refused_certificate_cannot_heal() -> None:
@@ -215,12 +213,12 @@ def test_a_refused_certificate_cannot_heal() -> None:
     found = judge_failure(cut_off(cause), 5).breach
     assert str(found) == "certificate: expected a valid one, saw certificate has expired"
     assert found
-    assert not found.heals
+    assert not found.retryable
 
 
-def row(release: str, instance: str = "", address: str = "", broken: bool = False) -> Row:
+def row(release: str, instance: str = "", address: str = "", broken: bool = False) -> Finding:
     wrong = Breach(Kind.WRONG, "", "", "", True) if broken else None
-    return Row("", address, wrong, 200, release, instance)
+    return Finding("", address, wrong, 200, release, instance)
 
 
 def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
@@ -231,7 +229,7 @@ def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
         "2 from instance a at 10.0.0.1, instance c at 10.0.0.3"
     )
     assert found
-    assert (found.kind, found.heals) == (Kind.RELEASE, True)
+    assert (found.kind, found.retryable) == (Kind.RELEASE, True)
 
 
 def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
@@ -251,7 +249,7 @@ def test_a_release_may_have_any_printable_character() -> None:
     odd = "v1'\"\\##+"
     found = judge(answered(petsage_release=odd))
     assert judge_releases([found], odd) is None
-    assert not breach(answered(b"{}", petsage_release=odd), release=odd).heals
+    assert not breach(answered(b"{}", petsage_release=odd), release=odd).retryable
 
 
 def test_a_proxys_error_page_needs_no_release() -> None:
@@ -276,6 +274,6 @@ def test_instances_are_counted_once_each() -> None:
 
 
 def test_of_several_kinds_the_first_in_the_designs_order_decides() -> None:
-    assert first(set(Kind)) == 130
+    assert gravest(set(Kind)) == 130
     order = [Kind.WRONG, Kind.RELEASE, Kind.UNREACHED, Kind.INCONCLUSIVE]
-    assert [first(set(order[start:])) for start in range(5)] == [1, 4, 3, 5, 0]
+    assert [gravest(set(order[start:])) for start in range(5)] == [1, 4, 3, 5, 0]

@@ -4,15 +4,17 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 
 from petsage.client import Answer, NoAnswer, Target
-from petsage.rollout.crew import THREADS
-from petsage.rollout.rounds import Outcome, Plan, Rollout, Watcher
-from petsage.rollout.verdict import EVERY, Kind, Row
+from petsage.contract import Kind
+from petsage.rollout.asking import RolloutPlan
+from petsage.rollout.pool import THREADS
+from petsage.rollout.rollout import Outcome, Rollout
+from petsage.rollout.rounds import Progress
+from petsage.rollout.verdict import EVERY, Finding
 from tests.hostile import BODY
 from tests.support import wait_until
 
@@ -22,8 +24,8 @@ Get = Callable[[Target, tuple[str, ...], float], Answer]
 
 
 @dataclass
-class Clock:
-    """Time passes when somebody waits, or as `pass_` says."""
+class WaitingClock:
+    """Time passes when somebody waits, and at no other moment."""
 
     time: float = 1000.0
     waits: list[float] = field(default_factory=list)
@@ -31,12 +33,10 @@ class Clock:
     def now(self) -> float:
         return self.time
 
-    def receive(self, inbox: "SimpleQueue[Any]", seconds: float) -> Any:
-        if not inbox.empty():
-            return inbox.get()
+    def wait(self, _event: threading.Event, seconds: float) -> bool:
         self.waits.append(seconds)
         self.time += seconds
-        raise Empty
+        return False
 
 
 def good(release: str = "2", instance: str = "a", status: int = 200, body: bytes = BODY) -> Answer:
@@ -75,23 +75,23 @@ def by_address(**says: Get) -> Get:
     return lambda target, addresses, seconds: says[addresses[0]](target, addresses, seconds)
 
 
-def resolving(*passes: Iterable[str]) -> Callable[[Target, float], tuple[str, ...]]:
-    turns = itertools.chain(passes, itertools.repeat(passes[-1]))
+def resolving(*rounds: Iterable[str]) -> Callable[[Target, float], tuple[str, ...]]:
+    turns = itertools.chain(rounds, itertools.repeat(rounds[-1]))
     return lambda _target, _seconds: tuple(next(turns))
 
 
 def run(
     get: Get,
     *,
-    clock: Clock | None = None,
+    clock: WaitingClock | None = None,
     resolve: Callable[[Target, float], tuple[str, ...]] | None = None,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
     targets: tuple[Target, ...] = (PETS,),
     **wanted: Any,
 ) -> Outcome:
-    plan = Plan(targets=targets, **wanted)
+    plan = RolloutPlan(targets=targets, **wanted)
     return Rollout(
-        plan, get, resolve or resolving(["A"]), watcher, clock or Clock(), lambda: 0
+        plan, get, resolve or resolving(["A"]), progress, clock or WaitingClock(), lambda: 0
     ).run()
 
 
@@ -101,14 +101,14 @@ def breaches(outcome: Outcome) -> list[str]:
 
 def test_one_good_pass_is_enough() -> None:
     outcome = run(in_turn(good()))
-    assert (outcome.kind, outcome.passes, outcome.requests) == (Kind.PROVEN, 1, 1)
-    assert outcome.rows == (Row(PETS.url, "", None, 200, "2", "a", 0.001),)
+    assert (outcome.kind, outcome.rounds, outcome.requests) == (Kind.PROVEN, 1, 1)
+    assert outcome.rows == (Finding(PETS.url, "", None, 200, "2", "a", 0.001),)
 
 
 def test_without_wait_the_first_breach_ends_it() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     outcome = run(in_turn(refused(), good()), clock=clock)
-    assert (outcome.kind, outcome.passes) == (Kind.UNREACHED, 1)
+    assert (outcome.kind, outcome.rounds) == (Kind.UNREACHED, 1)
     assert clock.waits == []
 
 
@@ -125,13 +125,13 @@ def test_without_wait_the_first_breach_ends_it() -> None:
 )
 def test_what_can_heal_is_waited_for(ill: Answer | NoAnswer) -> None:
     outcome = run(in_turn(ill, ill, good()), wait_seconds=60, release="2")
-    assert (outcome.kind, outcome.passes) == (Kind.PROVEN, 3)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 3)
 
 
 @pytest.mark.parametrize("ill", [good(status=401), good(status=403), good(body=b"{}")])
 def test_what_cannot_heal_ends_it_at_once(ill: Answer) -> None:
     outcome = run(in_turn(ill, good()), wait_seconds=60, consecutive=3)
-    assert (outcome.kind, outcome.passes) == (Kind.WRONG, 1)
+    assert (outcome.kind, outcome.rounds) == (Kind.WRONG, 1)
 
 
 def test_a_name_that_is_not_found_is_waited_for() -> None:
@@ -140,11 +140,11 @@ def test_a_name_that_is_not_found_is_waited_for() -> None:
         yield ""
 
     outcome = run(in_turn(good()), resolve=resolving(unknown(), ["A"]), wait_seconds=9)
-    assert (outcome.kind, outcome.passes, outcome.requests) == (Kind.PROVEN, 2, 1)
+    assert (outcome.kind, outcome.rounds, outcome.requests) == (Kind.PROVEN, 2, 1)
 
 
 def test_each_pause_is_longer_up_to_a_bound_and_all_end_at_the_deadline() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     outcome = run(in_turn(refused()), clock=clock, wait_seconds=60)
     assert clock.waits[:7] == [0.25, 0.5, 1, 2, 4, 5, 5]
     assert 59.9 < sum(clock.waits) <= 60
@@ -152,30 +152,30 @@ def test_each_pause_is_longer_up_to_a_bound_and_all_end_at_the_deadline() -> Non
 
 
 def test_near_the_deadline_a_pause_is_half_of_what_is_left() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     run(in_turn(refused()), clock=clock, wait_seconds=1)
     assert clock.waits[:3] == [0.25, 0.375, 0.1875]
 
 
 def test_addresses_are_compared_only_if_each_is_asked() -> None:
     outcome = run(in_turn(good()), resolve=resolving("AB", "B"), consecutive=2, wait_seconds=9)
-    assert (outcome.notes, outcome.passes) == ((), 2)
+    assert (outcome.notes, outcome.rounds) == ((), 2)
 
 
-def test_every_pause_is_cut_by_lot() -> None:
-    clock = Clock()
-    plan = Plan(targets=(PETS,), wait_seconds=60)
-    draw = itertools.cycle([0.5, 1.0]).__next__
+def test_jitter_shortens_every_pause() -> None:
+    clock = WaitingClock()
+    plan = RolloutPlan(targets=(PETS,), wait_seconds=60)
+    jitter = itertools.cycle([0.5, 1.0]).__next__
     get = in_turn(refused(), refused(), good())
-    Rollout(plan, get, resolving(["A"]), None, clock, draw).run()
+    Rollout(plan, get, resolving(["A"]), None, clock, jitter).run()
     assert clock.waits == [0.25 * 0.75, 0.5 * 0.5]
 
 
-def test_passes_must_be_good_in_a_row() -> None:
-    clock = Clock()
+def test_rounds_must_be_good_in_a_row() -> None:
+    clock = WaitingClock()
     answers = (good(), good(), refused(), good(), good(), good())
     outcome = run(in_turn(*answers), clock=clock, wait_seconds=60, consecutive=3)
-    assert (outcome.kind, outcome.passes) == (Kind.PROVEN, 6)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 6)
     assert clock.waits == [1, 1, 0.25, 1, 1]
 
 
@@ -185,14 +185,14 @@ def test_a_flapping_target_is_never_proven() -> None:
     assert outcome.kind in (Kind.UNREACHED, Kind.INCONCLUSIVE)
 
 
-def test_too_few_passes_at_the_deadline_are_inconclusive() -> None:
+def test_too_few_rounds_at_the_deadline_are_inconclusive() -> None:
     outcome = run(in_turn(good()), wait_seconds=2, consecutive=50)
     assert outcome.kind is Kind.INCONCLUSIVE
-    assert str(outcome.breach).startswith("passes: expected 50 in a row within 2 s, saw ")
+    assert str(outcome.breach).startswith("rounds: expected 50 in a row within 2 s, saw ")
 
 
 def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     given: list[float] = []
 
     def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:
@@ -209,7 +209,7 @@ def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> No
     assert outcome.kind is Kind.RELEASE
 
 
-def cut_short(clock: Clock, *says: Answer) -> Get:
+def cut_short(clock: WaitingClock, *says: Answer) -> Get:
     """Says one thing after the other, and then hangs till its time is up."""
     turns = iter(says)
 
@@ -223,7 +223,7 @@ def cut_short(clock: Clock, *says: Answer) -> Get:
 
 
 def test_one_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     get = by_address(A=in_turn(good()), B=cut_short(clock, good(), good(), good("1"), good()))
     outcome = run(
         get,
@@ -235,14 +235,14 @@ def test_one_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> Non
         wait_seconds=6,
     )
     assert (outcome.kind, breaches(outcome)) == (Kind.INCONCLUSIVE, [])
-    told = "passes: expected 3 in a row within 6 s, saw 2; still waiting for {} at B for {:.1f} s"
+    told = "rounds: expected 3 in a row within 6 s, saw 2; still waiting for {} at B for {:.1f} s"
     waited = 6 - sum(clock.waits)
     assert str(outcome.breach) == told.format(PETS.url, waited)
 
 
 def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
     for first, second, kind in (("2", "1", Kind.RELEASE), ("1", "2", Kind.INCONCLUSIVE)):
-        clock = Clock()
+        clock = WaitingClock()
         get = by_address(A=in_turn(good(first), good(second)), B=cut_short(clock, good()))
         outcome = run(
             get,
@@ -259,10 +259,10 @@ def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
 
 
 def test_a_mix_behind_one_address_stands_when_time_is_up() -> None:
-    clock = Clock()
+    clock = WaitingClock()
     get = cut_short(clock, good("1", "a"), good("2", "b"))
     outcome = run(get, clock=clock, instances=2, wait_seconds=4)
-    assert (outcome.kind, outcome.passes) == (Kind.RELEASE, 2)
+    assert (outcome.kind, outcome.rounds) == (Kind.RELEASE, 2)
 
 
 def test_what_is_refused_near_the_deadline_is_not_cut() -> None:
@@ -286,7 +286,7 @@ def test_all_instances_are_counted() -> None:
 
 
 def test_what_never_had_its_turn_is_told_so() -> None:
-    clock, busy = Clock(), threading.Barrier(THREADS)
+    clock, busy = WaitingClock(), threading.Barrier(THREADS)
 
     def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
         busy.wait(30)
@@ -300,7 +300,7 @@ def test_what_never_had_its_turn_is_told_so() -> None:
 
 
 def test_a_time_out_of_the_whole_is_told() -> None:
-    clock = Clock()
+    clock = WaitingClock()
 
     def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:
         clock.time += seconds
@@ -328,12 +328,12 @@ def test_rows_stand_in_the_order_of_the_addresses_whoever_answers_first() -> Non
         assert name == "C" or answered[chr(ord(name) + 1)].wait(30)
         return good()
 
-    class Seen(Watcher):
-        def row(self, row: Row) -> None:
-            if not row.cut and row.address:
-                answered[row.address].set()
+    class Seen(Progress):
+        def found(self, finding: Finding) -> None:
+            if not finding.cut and finding.address:
+                answered[finding.address].set()
 
-    outcome = run(get, resolve=resolving("ABC"), every_address=True, watcher=Seen())
+    outcome = run(get, resolve=resolving("ABC"), every_address=True, progress=Seen())
     assert [row.address for row in outcome.rows] == ["A", "B", "C"]
 
 
@@ -355,11 +355,11 @@ def test_addresses_that_come_count_and_those_that_go_are_told() -> None:
         get, resolve=resolving("AB", "BC"), every_address=True, consecutive=2, wait_seconds=60
     )
     assert outcome.notes == (
-        f"pass 2: {PETS.url}: C appeared",
-        f"pass 2: {PETS.url}: A vanished",
+        f"round 2: {PETS.url}: C appeared",
+        f"round 2: {PETS.url}: A vanished",
     )
     assert [row.address for row in outcome.rows] == ["B", "C"]
-    assert (outcome.kind, outcome.passes) == (Kind.PROVEN, 4)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 4)
 
 
 def test_without_addresses_nothing_is_proven() -> None:
@@ -434,9 +434,9 @@ def test_one_that_hangs_holds_up_no_other() -> None:
     many = tuple(Target.parse(f"http://pets{number}") for number in range(200))
     hanging = 50
 
-    class Seen(Watcher):
-        def row(self, row: Row) -> None:
-            seen.add(row.target)
+    class Seen(Progress):
+        def found(self, finding: Finding) -> None:
+            seen.add(finding.target)
             if len(seen) == len(many) - hanging:
                 over.set()
 
@@ -445,7 +445,7 @@ def test_one_that_hangs_holds_up_no_other() -> None:
             assert over.wait(30)
         return good()
 
-    outcome = run(get, targets=many, watcher=Seen())
+    outcome = run(get, targets=many, progress=Seen())
     assert over.is_set()
     assert outcome.kind is Kind.PROVEN
 
@@ -453,18 +453,18 @@ def test_one_that_hangs_holds_up_no_other() -> None:
 def test_an_interruption_ends_it_with_what_is_known() -> None:
     over = threading.Event()
 
-    class Interrupts(Watcher):
-        def row(self, row: Row) -> None:
-            if not row.cut:
-                rollout.interrupt()
+    class Interrupts(Progress):
+        def found(self, finding: Finding) -> None:
+            if not finding.cut:
+                raise KeyboardInterrupt
 
     def get(target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
         if target == CATS:
             over.wait(30)
         return good()
 
-    plan = Plan(targets=(PETS, CATS))
-    rollout = Rollout(plan, get, resolving("A"), Interrupts(), Clock())
+    plan = RolloutPlan(targets=(PETS, CATS))
+    rollout = Rollout(plan, get, resolving("A"), Interrupts(), WaitingClock())
     outcome = rollout.run()
     over.set()
     assert outcome.kind == 130
@@ -474,24 +474,24 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
 
 
 def test_an_interruption_tells_who_is_still_waited_for() -> None:
-    over, clock = threading.Event(), Clock()
+    over, clock = threading.Event(), WaitingClock()
     answers = iter([good(), good()])
 
-    def hangs_in_the_third_pass(*_: object) -> Answer:
+    def hangs_in_the_third_round(*_: object) -> Answer:
         if said := next(answers, None):
             return said
         over.wait(30)
         return good()
 
-    class Interrupts(Watcher):
-        def row(self, row: Row) -> None:
-            if not row.cut and row.address == "A" and next(passes) == 3:
+    class Interrupts(Progress):
+        def found(self, finding: Finding) -> None:
+            if not finding.cut and finding.address == "A" and next(rounds) == 3:
                 clock.time += 2
-                rollout.interrupt()
+                raise KeyboardInterrupt
 
-    passes = itertools.count(1)
-    get = by_address(A=in_turn(good()), B=hangs_in_the_third_pass)
-    plan = Plan(targets=(PETS,), every_address=True, consecutive=9, wait_seconds=60)
+    rounds = itertools.count(1)
+    get = by_address(A=in_turn(good()), B=hangs_in_the_third_round)
+    plan = RolloutPlan(targets=(PETS,), every_address=True, consecutive=9, wait_seconds=60)
     rollout = Rollout(plan, get, resolving("AB"), Interrupts(), clock)
     outcome = rollout.run()
     over.set()
@@ -503,9 +503,9 @@ def test_an_interruption_tells_who_is_still_waited_for() -> None:
 def test_nobody_is_asked_after_an_interruption() -> None:
     over, asked = threading.Event(), []
 
-    class Interrupts(Watcher):
+    class Interrupts(Progress):
         def idle(self) -> None:
-            rollout.interrupt()
+            raise KeyboardInterrupt
 
     def get(target: Target, *_: object) -> Answer:
         asked.append(target)
@@ -514,7 +514,7 @@ def test_nobody_is_asked_after_an_interruption() -> None:
 
     before = set(threading.enumerate())
     many = tuple(Target.parse(f"http://pets{number}") for number in range(3 * THREADS))
-    rollout = Rollout(Plan(targets=many), get, resolving("A"), Interrupts(), Clock())
+    rollout = Rollout(RolloutPlan(targets=many), get, resolving("A"), Interrupts(), WaitingClock())
     rollout.run()
     over.set()
     wait_until(lambda: not set(threading.enumerate()) - before)
@@ -522,14 +522,14 @@ def test_nobody_is_asked_after_an_interruption() -> None:
 
 
 def test_an_interruption_ends_a_pause() -> None:
-    class Interrupts(Watcher):
-        def passed(self, number: int, rows: Iterable[Row]) -> None:
-            rollout.interrupt()
+    class Interrupts(Progress):
+        def round_over(self, number: int, rows: Iterable[Finding]) -> None:
+            raise KeyboardInterrupt
 
-    plan = Plan(targets=(PETS,), wait_seconds=60)
-    rollout = Rollout(plan, in_turn(refused()), resolving("A"), Interrupts(), Clock())
+    plan = RolloutPlan(targets=(PETS,), wait_seconds=60)
+    rollout = Rollout(plan, in_turn(refused()), resolving("A"), Interrupts(), WaitingClock())
     outcome = rollout.run()
-    assert (outcome.kind, outcome.passes) == (Kind.INTERRUPTED, 1)
+    assert (outcome.kind, outcome.rounds) == (Kind.INTERRUPTED, 1)
 
 
 def test_an_error_of_ones_own_is_raised_and_no_verdict() -> None:

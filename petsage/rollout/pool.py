@@ -1,0 +1,54 @@
+"""Daemon threads that run jobs: the end of the process waits for none that hangs."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Generic, TypeVar
+
+THREADS = 64
+"""How many jobs run at once: while fewer than that hang, the others go on."""
+
+_T = TypeVar("_T")
+
+
+class Pool(Generic[_T]):
+    """Runs jobs in threads, and hands their results to the thread that owns the pool."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._most = threads
+        self._started = 0
+        self._jobs: SimpleQueue[Callable[[], _T] | None] = SimpleQueue()
+        self._results: SimpleQueue[_T | BaseException] = SimpleQueue()
+
+    def submit(self, job: Callable[[], _T]) -> None:
+        """Runs a job as soon as a thread is free."""
+        self._jobs.put(job)
+        if self._started < self._most:
+            self._started += 1
+            Thread(target=_work, args=(self._jobs, self._results), daemon=True).start()
+
+    def result(self, seconds: float) -> _T:
+        """The next job's result, or what it raised. Raises `queue.Empty` after `seconds`."""
+        result = self._results.get(timeout=seconds)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Drops the jobs that have not begun, and ends the threads."""
+        with suppress(Empty):
+            while True:
+                self._jobs.get_nowait()
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+
+def _work(
+    jobs: "SimpleQueue[Callable[[], _T] | None]", results: "SimpleQueue[_T | BaseException]"
+) -> None:
+    while job := jobs.get():
+        try:
+            results.put(job())
+        except BaseException as error:
+            results.put(error)

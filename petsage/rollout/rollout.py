@@ -1,0 +1,174 @@
+"""Proves a deployment: round after round, until it holds or time is up."""
+
+import math
+import random
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from petsage.clock import Clock, SystemClock
+from petsage.contract import Breach, Kind, gravest
+from petsage.rollout.asking import Asking, Get, Resolve, RolloutPlan
+from petsage.rollout.pool import Pool
+from petsage.rollout.record import Record
+from petsage.rollout.rounds import Arrival, Progress, Round
+from petsage.rollout.verdict import Finding, shortlist
+
+BETWEEN_SECONDS = 1
+"""The pause after a round without a breach. Jitter takes up to a half of every pause."""
+
+_FIRST_BACKOFF_SECONDS = 0.25
+_LONGEST_BACKOFF_SECONDS = 5
+_LAST_PAUSE_SECONDS = 0.05  # with less time left than that, no other round begins
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was proven, or not."""
+
+    rows: tuple[Finding, ...]
+    """The latest of each address of each target, and what is wrong with all of a target's."""
+    answers: tuple[Finding, ...]
+    """All that the latest round found: of an address, every answer."""
+    breach: Breach | None
+    """What is wrong with the rollout as a whole; each row has its own."""
+    rounds: int
+    requests: int
+    seconds: float
+    notes: tuple[str, ...]
+    """The addresses that appeared and vanished meanwhile."""
+
+    @property
+    def kind(self) -> Kind:
+        """The verdict, and the exit code."""
+        breaches = [self.breach, *(row.breach for row in self.rows)]
+        return gravest({breach.kind for breach in breaches if breach})
+
+
+@dataclass(frozen=True, slots=True)
+class _Streak:
+    """Rounds in a row."""
+
+    good: int = 0
+    bad: int = 0
+    best: int = 0
+    """The most good ones there have been."""
+
+    def after(self, good: bool) -> "_Streak":
+        """The streak with one more round."""
+        if not good:
+            return _Streak(0, self.bad + 1, self.best)
+        return _Streak(self.good + 1, 0, max(self.best, self.good + 1))
+
+    @property
+    def pause_seconds(self) -> float:
+        """The pause before the next round; while rounds are bad, with backoff."""
+        if not self.bad:
+            return BETWEEN_SECONDS
+        doubled: float = _FIRST_BACKOFF_SECONDS * 2 ** min(self.bad - 1, 10)
+        return min(doubled, _LONGEST_BACKOFF_SECONDS)
+
+
+class Rollout:
+    """Runs a plan, once."""
+
+    def __init__(
+        self,
+        plan: RolloutPlan,
+        get: Get,
+        resolve: Resolve,
+        progress: Progress | None = None,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] | None = None,
+    ) -> None:
+        """`get` and `resolve` are those of `petsage.client`; `jitter` returns from 0 to 1."""
+        self._plan = plan
+        self._progress = progress or Progress()
+        self._clock = clock or SystemClock()
+        self._jitter = jitter or random.SystemRandom().random
+        self._began = self._clock.now()
+        deadline = self._began + plan.wait_seconds if plan.wait_seconds else math.inf
+        self._asking = Asking(plan, get, resolve, self._clock, deadline)
+        self._records = [Record(plan, target) for target in plan.targets]
+        self._streak = _Streak()
+        self._round: Round | None = None
+        self._rounds = self._requests = 0
+
+    def run(self) -> Outcome:
+        """Asks until the plan is proven, cannot be, or its time is up.
+
+        A `KeyboardInterrupt`, which a signal handler may raise at any moment, ends it too, with
+        what is known by then.
+        """
+        breach: Breach | None
+        with closing(Pool[Arrival]()) as pool:
+            try:
+                while self._run_round(pool) and (seconds := self._pause_seconds()):
+                    self._clock.wait(threading.Event(), seconds)
+                breach = self._shortfall()
+            except KeyboardInterrupt:
+                self._learn()
+                breach = self._whole(Kind.INTERRUPTED, "run", "an end", "an interruption")
+        return self._outcome(breach)
+
+    def _run_round(self, pool: Pool[Arrival]) -> bool:
+        """Returns whether another round may help."""
+        self._rounds += 1
+        self._round = Round(self._asking, pool, self._progress)
+        self._round.run()
+        breaches = self._learn()
+        self._streak = self._streak.after(not breaches)
+        self._progress.round_over(self._rounds, self._rows())
+        if breaches:
+            return bool(self._plan.wait_seconds) and all(breach.retryable for breach in breaches)
+        return self._streak.good < self._plan.consecutive
+
+    def _learn(self) -> list[Breach]:
+        """Enters in the records what the latest round has found, which is cut if the round was.
+        Returns all that was wrong."""
+        if self._round:
+            self._requests += self._round.requests
+            for record, inquiry in zip(self._records, self._round.close(), strict=True):
+                record.learn(inquiry, self._rounds)
+            self._round = None
+        return [breach for record in self._records for breach in record.breaches]
+
+    def _pause_seconds(self) -> float:
+        """The pause before the next round; 0 if there is no time for one."""
+        left = self._asking.deadline - self._clock.now()
+        if left < _LAST_PAUSE_SECONDS:
+            return 0
+        # The last round should be near the deadline, not a whole pause before it.
+        return min(self._streak.pause_seconds, left / 2) * (1 - self._jitter() / 2)
+
+    def _rows(self) -> tuple[Finding, ...]:
+        return tuple(row for record in self._records for row in record.rows)
+
+    def _shortfall(self) -> Breach | None:
+        """Too few good rounds, if no row says what is wrong."""
+        plan = self._plan
+        explained = any(row.breach for row in self._rows()) and not self._waiting()
+        if self._streak.good >= plan.consecutive or explained:
+            return None
+        expected = f"{plan.consecutive} in a row within {plan.wait_seconds:g} s"
+        return self._whole(Kind.INCONCLUSIVE, "rounds", expected, str(self._streak.best))
+
+    def _whole(self, kind: Kind, where: str, expected: str, seen: str) -> Breach:
+        waiting = self._waiting()
+        late = f"; still waiting for {shortlist(waiting)}" if waiting else ""
+        return Breach(kind, where, expected, seen + late, retryable=True)
+
+    def _waiting(self) -> list[str]:
+        return [name for record in self._records for name in record.waiting]
+
+    def _outcome(self, breach: Breach | None) -> Outcome:
+        return Outcome(
+            self._rows(),
+            tuple(answer for record in self._records for answer in record.answers),
+            breach,
+            self._rounds,
+            self._requests,
+            self._clock.now() - self._began,
+            tuple(note for record in self._records for note in record.notes),
+        )
