@@ -7,9 +7,10 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -25,7 +26,6 @@ MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
 
 _PORTS = {"http": 80, "https": 443}
-_WITH_BODY = (200, 503)
 
 
 class NoAnswer(Exception):
@@ -114,8 +114,7 @@ class Answer:
     headers: Mapping[str, str]
     """The names are in lower case; the values of one name are joined by commas (RFC 9110, 5.3)."""
     body: bytes
-    """Its first `MAX_BODY_BYTES`, and a byte more if there is more. It is read only where the
-    contract has a body: in a 200 or a 503."""
+    """Its first `MAX_BODY_BYTES`, and a byte more if there is more; empty if it was not read."""
     seconds: float
 
 
@@ -126,6 +125,8 @@ class Client:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: ssl.SSLContext | None = None
     """Shared, since each new one reads all root certificates of the system."""
+    bodies: Collection[int] = (200, 503)
+    """The statuses whose body is read, since something judges it: a body can be endless."""
 
     def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
         """Asks the first of `addresses` that accepts a connection, in `seconds` in all.
@@ -161,9 +162,9 @@ class Client:
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
-            response = connection.getresponse()
+            response = _final(wire)
         with closing(response), _step("in the middle of an answer"):
-            return response, _body(response)
+            return response, _body(response) if response.status in self.bodies else b""
 
     def _headers_for(self, target: Target) -> list[tuple[str, str]]:
         usual = {
@@ -176,9 +177,16 @@ class Client:
         return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
 
 
+def _final(wire: sockets.Wire) -> HTTPResponse:
+    """The final response, after any number of interim ones (RFC 9110, 15.2)."""
+    while True:
+        response = HTTPResponse(cast(socket.socket, wire), method="GET")
+        response.begin()
+        if response.status == HTTPStatus.SWITCHING_PROTOCOLS or response.status >= 200:
+            return response
+
+
 def _body(response: HTTPResponse) -> bytes:
-    if response.status not in _WITH_BODY:
-        return b""
     body = response.read(MAX_BODY_BYTES + 1)
     if response.length and len(body) <= MAX_BODY_BYTES:  # read() accepts an end that is too early
         raise IncompleteRead(body, response.length)
@@ -191,6 +199,8 @@ def _step(name: str) -> Iterator[None]:
         yield
     except (OSError, HTTPException) as error:
         raise NoAnswer(name) from error
+    except Exception as error:  # as http.client's own, if a chunk says that its size is -5
+        raise NoAnswer(name) from HTTPException(str(error))
 
 
 def _connected(

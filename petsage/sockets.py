@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+MAX_RECEIVED_BYTES = 256 * 1024
+"""No more is ever received as one answer, whatever lengths the peer announces."""
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -146,22 +149,29 @@ def _shut_down(sock: socket.socket) -> None:
 
 class Wire:
     """A connected socket that is written and read until the deadline: what http.client needs of a
-    socket, and no more."""
+    socket, and no more. It receives at most `MAX_RECEIVED_BYTES`."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
+        self._reader = _Reader(_Received(sock, deadline))
 
     def sendall(self, data: bytes) -> None:
         self._sock.settimeout(left(self._deadline))
         self._sock.sendall(data)
 
     def makefile(self, _mode: str = "rb") -> io.BufferedReader:
-        return io.BufferedReader(_Received(self._sock, self._deadline))
+        """The one reader: the responses that http.client reads from it may come at once."""
+        return self._reader
 
     def close(self) -> None:
         """http.client closes before it reads the body; a real socket only drops a reference then,
         and whoever opened this one closes it."""
+
+
+class _Reader(io.BufferedReader):
+    def close(self) -> None:
+        """An interim response that is thrown away would close what the next one is read from."""
 
 
 class _Received(io.RawIOBase):
@@ -170,10 +180,15 @@ class _Received(io.RawIOBase):
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
+        self._allowed = MAX_RECEIVED_BYTES
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
+        if self._allowed <= 0:
+            raise ValueError(f"more than {MAX_RECEIVED_BYTES} bytes came")
         self._sock.settimeout(left(self._deadline))
-        return self._sock.recv_into(buffer)
+        received = self._sock.recv_into(buffer)
+        self._allowed -= received
+        return received

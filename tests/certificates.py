@@ -23,11 +23,11 @@ class Files:
 class Authority:
     """Issues certificates into a folder; `ca` is the file to trust."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, days: float = 365) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("PetSage test authority")
-        certificate = _build(self._name, self._name, self._key, self._key, (), 365, ca=True)
+        certificate = _build(self._name, self._name, self._key, self._key, (), days, ca=True)
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(certificate)
 

@@ -1,6 +1,8 @@
 """What tests of declared dependencies need: a URL's verdict, and a server that says nothing."""
 
 import socket
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +30,29 @@ def verdict(url: str, secret: str = "") -> str:
     for form in filter(None, {secret, quote(secret, safe="")}):
         assert not [text for text in shown if form in text]
     return str(failure)
+
+
+_RESOLVING = """
+import socket, sys
+def look_up(host, port, *_, **__):
+    found = [host] if host[0].isdigit() else sys.argv[1].split(",")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in found]
+socket.getaddrinfo = look_up
+from petsage.checks import CheckFailed
+from petsage.dependencies.declaration import check_from_url
+for url in sys.argv[2:]:
+    try:
+        check_from_url(url).run()
+        print()
+    except CheckFailed as failure:
+        print(failure)
+"""
+
+
+def verdicts_where_names_have(addresses: tuple[str, ...], *urls: str) -> list[str]:
+    """The verdicts of another process, in which every name resolves to these addresses."""
+    command = [sys.executable, "-c", _RESOLVING, ",".join(addresses), *urls]
+    return subprocess.check_output(command, text=True, timeout=60).splitlines()
 
 
 def _failure(run: Callable[[], object]) -> CheckFailed | None:

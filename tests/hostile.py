@@ -1,10 +1,11 @@
 """Servers that answer as a test wants it, byte by byte, in threads of this process."""
 
+import itertools
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +145,103 @@ def _serve(
                     script(Connection(sock, request, number, over))
         except OSError:
             pass  # the client had enough
+
+
+@contextmanager
+def swallowing(host: str, port: int) -> Iterator[None]:
+    """An address that drops every packet that would connect: its queue is full."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind((host, port))
+        full.listen(0)
+        for _ in range(5):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield
+
+
+@contextmanager
+def dripping(data: bytes) -> Iterator[int]:
+    """The port of a server that sends a byte of `data` every 50 ms, and for ever its last one."""
+
+    def drip(connection: socket.socket) -> None:
+        with closing(connection), suppress(OSError):
+            for byte in itertools.chain(data, itertools.repeat(data[-1])):
+                connection.sendall(bytes([byte]))
+                if over.wait(0.05):
+                    return
+
+    with _accepting(drip) as (port, over):
+        yield port
+
+
+@contextmanager
+def echoing() -> Iterator[int]:
+    """The port of a server that sends back whatever it receives."""
+
+    def echo(connection: socket.socket) -> None:
+        with closing(connection), suppress(OSError):
+            connection.settimeout(10)
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+    with _accepting(echo) as (port, _over):
+        yield port
+
+
+@contextmanager
+def relay(port: int, hold: bytes, drips: bytes = b"") -> Iterator[tuple[int, threading.Event]]:
+    """A port that leads to a server at another port, and an event: while it is set, nothing of a
+    client reaches the server from `hold` on, and only `drips` comes back, byte by byte."""
+    holding = threading.Event()
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if holding.is_set() and hold in data:
+                    for byte in drips:
+                        source.sendall(bytes([byte]))
+                        over.wait(0.05)
+                else:
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def serve(client: socket.socket) -> None:
+        with closing(client), socket.create_connection(("127.0.0.1", port)) as server:
+            back = threading.Thread(target=pump, args=(server, client))
+            back.start()
+            pump(client, server)
+            back.join()
+
+    with _accepting(serve) as (own, over):
+        yield own, holding
+
+
+@contextmanager
+def _accepting(
+    serve: Callable[[socket.socket], None],
+) -> Iterator[tuple[int, threading.Event]]:
+    over = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        threads.append(threading.Thread(target=accept))
+        threads[0].start()
+        try:
+            yield listener.getsockname()[1], over
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(10)
 
 
 def context_of(authority: Authority, name: str, days: float = 1) -> ssl.SSLContext:

@@ -5,9 +5,9 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack
-from http.client import BadStatusLine, IncompleteRead
+from http.client import BadStatusLine, HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import pytest
 from petsage import create_app
 from petsage.client import MAX_BODY_BYTES, PATH, Answer, Client, NoAnswer, Target, resolve
 from petsage.config import Config
+from petsage.sockets import MAX_RECEIVED_BYTES
 from tests.certificates import Authority
-from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server
+from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server, swallowing
 from tests.support import free_port
 
 SHORT = 0.5
@@ -129,14 +130,10 @@ def test_when_all_refuse_the_last_one_is_reported() -> None:
 
 
 def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
-    with ExitStack() as stack, server(says(answer()), "127.0.0.3") as served:
-        full = stack.enter_context(socket.socket())
-        full.bind(("127.0.0.2", served.port))
-        full.listen(0)
-        for _ in range(5):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
+    with (
+        server(says(answer()), "127.0.0.3") as served,
+        swallowing("127.0.0.2", served.port),
+    ):
         target = Target.parse(f"http://pets.example:{served.port}")
         found = Client().get(target, ("127.0.0.2", "127.0.0.3"), 2)
     assert found.address == "127.0.0.3"
@@ -176,6 +173,79 @@ def test_endless_interim_answers_do_not_keep_a_client() -> None:
 
     with server(script) as served:
         fails_in_time(served.url)
+
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim", [INTERIM, 3 * INTERIM, b"HTTP/1.1 100 Continue\r\n\r\n" + INTERIM]
+)
+def test_interim_responses_precede_the_answer(interim: bytes) -> None:
+    def byte_by_byte(connection: Connection) -> None:
+        for byte in interim + answer():
+            connection.sock.sendall(bytes([byte]))
+
+    for script in (says(interim + answer()), byte_by_byte):
+        with server(script) as served:
+            found = get(served.url)
+        assert (found.status, found.body) == (200, BODY)
+
+
+def test_a_protocol_that_is_switched_is_the_answer() -> None:
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+    with server(says(INTERIM + switched)) as served:
+        assert get(served.url).status == 101
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "then"),
+    [
+        (CHUNKED + b"-1\r\n", bytes(65536)),
+        (CHUNKED + b"-5\r\n", bytes(65536)),
+        (CHUNKED + b"1;", bytes(65536)),
+        (CHUNKED + b"-100000000000\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 60000 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200, b""),
+        (b"", INTERIM * 100),
+    ],
+)
+def test_a_peer_that_lies_about_lengths_gets_one_error_and_little_memory(
+    head: bytes, then: bytes
+) -> None:
+    def script(connection: Connection) -> None:
+        connection.sock.sendall(head)
+        for _ in range(1000 if then else 0):
+            connection.sock.sendall(then)
+
+    with server(script) as served:
+        tracemalloc.start()
+        try:
+            with pytest.raises(NoAnswer) as raised:
+                get(served.url)
+            assert tracemalloc.get_traced_memory()[1] < 8 * MAX_RECEIVED_BYTES
+        finally:
+            tracemalloc.stop()
+    assert isinstance(raised.value.__cause__, HTTPException)
+
+
+@pytest.mark.parametrize("size", [b"ffffffffffffffff", b"7fffffffffffffff", b"20000"])
+def test_a_huge_chunk_is_read_to_the_bound(size: bytes) -> None:
+    with server(says(CHUNKED + size + b"\r\n" + bytes(MAX_BODY_BYTES + 9))) as served:
+        assert len(get(served.url).body) == MAX_BODY_BYTES + 1
+
+
+def test_a_body_that_nothing_judges_is_not_read() -> None:
+    def events(connection: Connection) -> None:
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        connection.drip(itertools.repeat(b"data: x\n\n"))
+
+    with server(events) as served:
+        found = get(served.url, client=Client(bodies=()))
+    assert (found.status, found.body) == (200, b"")
 
 
 def test_a_handshake_that_hangs_is_left() -> None:

@@ -3,9 +3,11 @@
 A driver is imported only where a dependency that needs it is declared.
 """
 
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -13,8 +15,8 @@ from marshmallow import ValidationError
 
 from petsage import sockets
 from petsage.checks import CheckFailed
+from petsage.dependencies import postgresql
 from petsage.dependencies.network import CA
-from petsage.dependencies.postgresql import postgresql
 from petsage.dependencies.schemes import AUTH, HOST, PORT, QUERY, Location, Run, Scheme
 from petsage.errors import nearest
 
@@ -74,10 +76,24 @@ def sqlite(location: Location) -> Run:
         import sqlite3
 
         url = f"file:{quote(path)}?mode=ro"
+        # A database in WAL mode that nobody has open: whoever opens it creates two files, and only
+        # who may write the database removes them.
+        if _in_wal_mode(path) and not Path(f"{path}-shm").exists():
+            if not os.access(Path(path).parent, os.W_OK):
+                raise CheckFailed("it is in WAL mode, and its folder cannot be written")
+            url += "&immutable=1"
         with closing(sqlite3.connect(url, location.timeout_seconds, uri=True)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
 
     return run
+
+
+def _in_wal_mode(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(20)[18:] == b"\2\2"  # the database file format, 1.3.3
+    except OSError:
+        return False
 
 
 def redis(location: Location) -> Run:
@@ -98,7 +114,7 @@ def redis(location: Location) -> Run:
             replies = wire.makefile()
             for command in commands:
                 wire.sendall(_redis_command(command))
-                _judge_reply(replies.readline(_REPLY_BYTES))
+                _judge(replies.readline(_REPLY_BYTES))
 
     return run
 
@@ -115,30 +131,34 @@ def _redis_command(words: tuple[str, ...]) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in encoded)
 
 
-def _judge_reply(line: bytes) -> None:
-    if line.startswith(b"-"):
-        raise CheckFailed(line[1:].decode(errors="replace"))
-    if not line.startswith(b"+"):
-        raise CheckFailed("answered what is not Redis" if line else "closed the connection")
+def _judge(reply: bytes) -> None:
+    if not reply:
+        raise CheckFailed("closed the connection")
+    if reply[:1] not in b"+-" or not reply.endswith(b"\n"):
+        raise CheckFailed("answered what is not Redis")
+    if reply.startswith(b"-"):
+        raise CheckFailed(reply[1:].decode(errors="replace"))
 
 
 _LOGIN = AUTH + HOST + PORT
-_DATABASE = _LOGIN + r"(?P<path>/[^/?@]*)?" + QUERY
+_DATABASE = r"(?P<path>/[^/?@]*)?" + QUERY
+_PLACE = r"(?:(?:[A-Za-z0-9._-]|%2[Ff])+|\[[0-9A-Fa-f:.]+\])"
+_HOSTS = rf"(?P<host>(?:{_PLACE}(?::[0-9]{{1,5}})?,)*{_PLACE})?"
 _NUMBERED = _LOGIN + r"(?P<path>/[0-9]{0,4})?"
 
 SCHEMES: Mapping[str, Scheme] = {
     "postgresql": Scheme(
         "postgresql://user:password@host:5432/database",
-        postgresql,
-        _DATABASE,
-        5432,
+        postgresql.make_run,
+        AUTH + _HOSTS + PORT + _DATABASE,
+        postgresql.PORT,
         modules=("psycopg",),
         install="petsage[postgresql]",
     ),
     "mysql": Scheme(
         "mysql://user:password@host:3306/database",
         mysql,
-        _DATABASE,
+        _LOGIN + _DATABASE,
         3306,
         modules=("pymysql",),
         install="petsage[mysql]",

@@ -28,6 +28,10 @@ _DEFAULT_PROBES = frozenset({"ready", "smoke"})
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^#]*)(?:#(?P<fragment>.*))?")
 _ENCODED = "with special characters percent-encoded, as %40 for @"
 _PORTS = range(1, 65536)
+_HINTS = (
+    (r"^([\w.-]*=)?[\"'“”]", "begins with a quote, and quotes have no meaning here"),
+    (r",([\w.-]+=[A-Za-z0-9+.-]+://|$)", "checks are separated by white space, not by commas"),
+)
 # RFC 3986, 2: ASCII only, and two hex digits follow a %. No driver accepts a NUL.
 _NOT_ENCODED = re.compile(r"[^!-~]|%(?![0-9A-Fa-f]{2})|%00")
 
@@ -78,7 +82,7 @@ def declared_checks(text: str) -> tuple[Check, ...]:
 
     Raises `marshmallow.ValidationError` with a line for each problem, none with a piece of a URL.
     """
-    entries = enumerate(text.split(), 1)
+    entries = enumerate(text.removeprefix("\ufeff").split(), 1)
     checks = _gather(partial(_declared, number, entry) for number, entry in entries)
     names = Counter([SMOKE_TEST, *(check.name for check in checks)])
     if twice := [name for name, times in names.items() if times > 1]:
@@ -126,6 +130,9 @@ def _gather(makers: Iterable[Callable[[], Check]]) -> tuple[Check, ...]:
 
 
 def _declared(number: int, entry: str) -> Check:
+    for pattern, hint in _HINTS:
+        if re.search(pattern, entry):
+            raise ValidationError([f"entry {number}: {hint}"])
     name, _, url = entry.partition("=")
     # The text before the = is a name only if a URL follows; otherwise it may be a piece of a URL.
     if not (NAME.fullmatch(name) and _URL.fullmatch(url)):
@@ -205,7 +212,7 @@ def _assembled(
 ) -> Check:
     location = Location(
         scheme=word,
-        host=parts.get("host", "").strip("[]"),
+        host=re.sub(r"^\[([^,]*)\]$", r"\1", parts.get("host", "")),
         port=int(parts.get("port") or scheme.port),
         user=unquote(parts.get("user", "")),
         password=unquote(parts.get("password", "")),
@@ -241,5 +248,5 @@ def _run(scheme: Scheme, location: Location) -> Run:
 
 
 def _name(location: Location) -> str:
-    words = (location.scheme, location.host, str(location.port or ""))
+    words = (location.scheme, location.host, str(location.port or "") if location.host else "")
     return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(filter(None, words)))[:60].rstrip("-")

@@ -1,29 +1,23 @@
 """The dependencies that need no driver: HTTP, TCP, TLS certificates, DNS and disks."""
 
 import functools
-import http.client
+import logging
+import math
+import os
 import re
-import shutil
 import ssl
+import string
 import time
 from base64 import b64encode
-from collections.abc import Mapping
-from typing import cast
-from urllib.parse import unquote, urljoin, urlsplit
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from petsage import client, sockets
 from petsage.checks import CheckFailed
-from petsage.dependencies.schemes import (
-    AUTH,
-    HOST,
-    PATH,
-    PORT,
-    QUERY,
-    Location,
-    Option,
-    Run,
-    Scheme,
-)
+from petsage.dependencies.schemes import HOST, PATTERN, PORT, Location, Option, Run, Scheme
+
+_log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -38,9 +32,8 @@ def http_get(location: Location) -> Run:
 
     def get() -> None:
         deadline = location.deadline()
-        http_client = client.Client(
-            _headers(location), _trust(location) if _secure(location) else None
-        )
+        tls = _trust(location) if _secure(location) else None
+        http_client = client.Client(_headers(location), tls, bodies=())
         place = _place(location.path, location.query)
         for _ in range(1 + MAX_REDIRECTS):
             answer = _answer(http_client, location, place, deadline)
@@ -67,9 +60,9 @@ def _answer(
         addresses = sockets.resolve(location.host, sockets.left(deadline))
         return http_client.get(asked, addresses, sockets.left(deadline))
     except client.NoAnswer as error:
-        if isinstance(error.__cause__, http.client.IncompleteRead):
-            raise CheckFailed("the answer ends before its Content-Length") from None
-        raise error.__cause__ or TimeoutError("timed out") from None
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise CheckFailed("answered what is not HTTP") from None  # its words are the peer's
 
 
 def _secure(location: Location) -> bool:
@@ -85,12 +78,16 @@ def _headers(location: Location) -> tuple[tuple[str, str], ...]:
 
 def _redirected(location: Location, place: str, answer: client.Answer) -> str | None:
     """Path and query of a redirect, or None if there is none or it leads off the host."""
-    place_given = answer.headers.get("location")
-    if answer.status not in _REDIRECTS or not place_given:
+    if answer.status not in _REDIRECTS or not (to := answer.headers.get("location")):
         return None
+    # As browsers do: bytes that no URL may have are encoded. http.client reads them as Latin-1.
+    to = quote(to.strip().encode("latin-1"), safe=string.punctuation)
     host = f"[{location.host}]" if ":" in location.host else location.host
-    url = urlsplit(urljoin(f"{location.scheme}://{host}:{location.port}{place}", place_given))
-    port = url.port or SCHEMES[location.scheme].port
+    try:
+        url = urlsplit(urljoin(f"{location.scheme}://{host}:{location.port}{place}", to))
+        port = url.port or SCHEMES[location.scheme].port
+    except ValueError:
+        return None
     if (url.scheme, url.hostname, port) != (location.scheme, location.host.lower(), location.port):
         return None
     return _place(url.path, url.query)
@@ -102,29 +99,35 @@ def _place(path: str, query: str) -> str:
 
 def tcp(location: Location) -> Run:
     """Connects."""
+    warn = location.port == 3306
 
     def connect() -> None:
+        nonlocal warn
         with sockets.opened(location.host, location.port, location.deadline()):
             pass
+        if warn:
+            warn = False
+            _log.warning(
+                "port 3306: MySQL refuses a host after max_connect_errors connections without "
+                "a login; declare mysql:// instead of tcp://"
+            )
 
     return connect
 
 
 def tls(location: Location) -> Run:
-    """Verifies the certificate: its chain, its name, and how many days it is still valid."""
+    """Verifies the certificate: its chain, its name, and how many days all of it is still valid."""
 
     def verify() -> None:
-        chain_expired, deadline = False, location.deadline()
+        deadline = location.deadline()
         try:
-            left = _seconds_left(location, _trust(location), deadline)
+            ends = _ends(location, _trust(location), deadline)
         except ssl.SSLCertVerificationError as error:
             if error.verify_code != 10:  # X509_V_ERR_CERT_HAS_EXPIRED
                 raise
-            left = _seconds_left(location, _trust(location, any_time=True), deadline)
-            chain_expired = True
-        _judge_days(left, location.options["days"])
-        if chain_expired:
-            raise CheckFailed("a certificate of its chain has expired")
+            ends = _ends(location, _trust(location, any_time=True), deadline)
+        name = "certificate" if min(ends) == ends[0] else "a certificate of its chain"
+        _judge_days(name, min(ends) - time.time(), location.options["days"])
 
     return verify
 
@@ -137,19 +140,40 @@ def _trust(location: Location, any_time: bool = False) -> ssl.SSLContext:
     return context
 
 
-def _seconds_left(location: Location, context: ssl.SSLContext, deadline: float) -> float:
-    with sockets.opened(location.host, location.port, deadline, context) as sock:
-        certificate = cast(ssl.SSLSocket, sock).getpeercert() or {}
-    return ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
+def _ends(location: Location, context: ssl.SSLContext, deadline: float) -> list[float]:
+    """When each certificate of the verified chain ends, the server's own first."""
+    name = location.host.rstrip(".")
+    with (
+        sockets.opened(location.host, location.port, deadline) as plain,
+        closing(context.wrap_socket(plain, False, False, server_hostname=name)) as sock,
+    ):
+        refusal = _refusal(sock, deadline)
+        # Python 3.13 has a public SSLSocket.get_verified_chain(), but without the dates.
+        chain = sock._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    if refusal and not chain:
+        raise refusal
+    return [ssl.cert_time_to_seconds(one.get_info()["notAfter"]) for one in chain]
 
 
-def _judge_days(left: float, days: int) -> None:
+def _refusal(sock: ssl.SSLSocket, deadline: float) -> OSError | None:
+    """The error with which the peer ended the handshake, if it did: by then its certificate may
+    have come and be verified, since a server may demand one of its client."""
+    try:
+        sock.settimeout(sockets.left(deadline))
+        sock.do_handshake()
+    except (ssl.SSLCertVerificationError, TimeoutError):
+        raise
+    except OSError as error:
+        return error
+    return None
+
+
+def _judge_days(name: str, left: float, days: int) -> None:
     if left < 0:
-        raise CheckFailed(f"certificate expired {_days(-left)} ago")
+        raise CheckFailed(f"{name} expired {_days(-left)} ago")
     if left < days * _DAY_SECONDS:
-        raise CheckFailed(
-            f"certificate expires in {_days(left)}, sooner than {_days(days * _DAY_SECONDS)}"
-        )
+        wanted = _days(days * _DAY_SECONDS)
+        raise CheckFailed(f"{name} expires in {_days(left)}, sooner than {wanted}")
 
 
 def _days(seconds: float) -> str:
@@ -162,17 +186,24 @@ def dns(location: Location) -> Run:
     return functools.partial(sockets.resolve, location.host, location.timeout_seconds)
 
 
-def disk(location: Location) -> Run:
-    """Holds if so many bytes, or such a share of the size, are free for an unprivileged user."""
+def disk(location: Location, measure: Callable[[str], os.statvfs_result] = os.statvfs) -> Run:
+    """Holds if so many bytes, or such a share of bytes and of inodes, are free for a user without
+    privileges. A size wants one free inode."""
 
-    def measure() -> None:
-        total, _, free = shutil.disk_usage(unquote(location.path))
+    def run() -> None:
+        found = measure(unquote(location.path))
         number, unit = location.options["free"]
-        wanted = total * number / 100 if unit == "%" else number * _UNITS[unit]
+        share = number / 100 if unit == "%" else 0
+        free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        wanted = share * total if unit == "%" else number * _UNITS[unit]
         if free < wanted:
             raise CheckFailed(f"{_size(free)} free of {_size(total)}, wanted {_size(wanted)}")
+        inodes = max(share * found.f_files, min(number, 1))
+        if found.f_files and found.f_favail < inodes:  # some file systems do not count them
+            free, total = found.f_favail, found.f_files
+            raise CheckFailed(f"{free} free inodes of {total}, wanted {math.ceil(inodes)}")
 
-    return measure
+    return run
 
 
 def _size(size_bytes: float) -> str:
@@ -218,12 +249,10 @@ DAYS = Option(_whole_days, "a whole number of days from 0 to 9999", 14)
 FREE = Option(_free, "a share as 10%, or a size as 500MiB, 2GiB or in bytes", (10, "%"))
 """How much space must be free."""
 
-_WEB = AUTH + HOST + PORT + PATH + QUERY
-
 SCHEMES: Mapping[str, Scheme] = {
-    "http": Scheme("http://host:80/path?query", http_get, _WEB, 80, {"status": STATUS}),
+    "http": Scheme("http://host:80/path?query", http_get, PATTERN, 80, {"status": STATUS}),
     "https": Scheme(
-        "https://host:443/path?query", http_get, _WEB, 443, {"status": STATUS, "ca": CA}
+        "https://host:443/path?query", http_get, PATTERN, 443, {"status": STATUS, "ca": CA}
     ),
     "tcp": Scheme("tcp://host:port", tcp, HOST + r":(?P<port>[0-9]{1,5})/?"),
     "tls": Scheme("tls://host:443", tls, HOST + PORT + "/?", 443, {"days": DAYS, "ca": CA}),

@@ -14,6 +14,7 @@ from petsage.dependencies.schemes import Location, Run
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
+PORT = 5432
 Parameters = Mapping[str, str]
 """libpq's connection parameters by name."""
 
@@ -22,7 +23,7 @@ Parameters = Mapping[str, str]
 _REFUSED = re.compile(r"FATAL: (?!.*the database system is)")
 
 
-def postgresql(location: Location) -> Run:
+def make_run(location: Location) -> Run:
     """`SELECT 1`. The URL means what it means to `psql`, with several hosts, unix sockets and
     connection parameters in its query, as `?sslmode=verify-full`."""
     parameters = _parameters(location)
@@ -44,8 +45,8 @@ def _parameters(location: Location) -> Parameters:
 
     host = location.host
     host = f"[{host}]" if ":" in host and "," not in host else host
-    place = f"{host}:{location.port}" if host else ""
     login = {"user": location.user, "password": location.password}
+    place = f"{host}:{location.port}" if host or location.port != PORT else ""
     try:
         given = conninfo_to_dict(f"postgresql://{place}{location.path}?{location.query}")
     except ProgrammingError:  # its message has pieces of the URL

@@ -23,6 +23,7 @@ HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 PORT = r"(?::(?P<port>[0-9]{1,5}))?"
 PATH = r"(?P<path>/[^?@]*)?"
 QUERY = r"(?:\?(?P<query>[^@]*))?"
+PATTERN = AUTH + HOST + PORT + PATH + QUERY
 
 
 class Option(fields.Field[Any]):
@@ -86,7 +87,7 @@ class Scheme:
     unwell; the message is reported, without the URL's secrets. It must end by
     `location.deadline()`, keep no connection, and import its driver only when it is called."""
 
-    pattern: str = AUTH + HOST + PORT + PATH + QUERY
+    pattern: str = PATTERN
     """A regular expression with these groups for the text between `://` and the fragment."""
 
     port: int = 0

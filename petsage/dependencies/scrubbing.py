@@ -10,6 +10,14 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from petsage.checks import CheckFailed
 from petsage.dependencies.schemes import Run
 
+# Where CPython's own source raised the error, as in "[SSL] … (_ssl.c:1006)".
+_SOURCE_LINE = re.compile(r" ?\(_\w+\.c:\d+\)|_\w+\.c:\d+: ")
+# Values of libpq's and PyMySQL's parameters: "SSL was required" must not become "SSL was ***d".
+_WORDS = re.compile(
+    r"allow|any|direct|disable|false|postgres|prefer|prefer-standby|primary|random|read-only"
+    r"|read-write|require|standby|system|true|utf8|utf8mb4|verify-ca|verify-full"
+)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scrubbed:
@@ -33,23 +41,32 @@ def _words(error: Exception) -> str:
     """A driver's message without code numbers, or the exception's name if it has none."""
     texts = [getattr(error, "verify_message", None), getattr(error, "strerror", None)]
     texts += [text for text in reversed(error.args) if isinstance(text, str)]
-    return next(filter(None, texts), type(error).__name__)
+    return _SOURCE_LINE.sub("", next(filter(None, texts), type(error).__name__))
 
 
 def secrets_of(parts: Mapping[str, str]) -> re.Pattern[str]:
     """A pattern of every form in which a driver may print the secrets of a URL with these parts.
 
     Secrets are the password, or the user name if there is no password, since that is a token; and
-    each value of the query with more than three characters.
+    what the query has: each value of more than three characters that is no known word.
     """
     user, password = parts.get("user", ""), parts.get("password", "")
-    values = [pair.rpartition("=")[2] for pair in parts.get("query", "").split("&")]
-    found = {password or user, *(value for value in values if len(value) > 3)}
-    forms = {form for secret in found for form in _forms(secret)}
-    if password:
-        forms.add(b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
-    longest_first = sorted(forms - {""}, key=len, reverse=True)
-    return re.compile("|".join(map(_finds, longest_first)) or r"(?!)", re.IGNORECASE)
+    login = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    found = {password or user, *_values(parts.get("query", ""))}
+    forms = {form for secret in found for form in _forms(secret)} - {""}
+    forms |= {login, login.rstrip("=")} if user or password else set()
+    return re.compile(
+        "|".join(map(_finds, sorted(forms, key=len, reverse=True))) or r"(?!)", re.IGNORECASE
+    )
+
+
+def _values(query: str) -> Iterator[str]:
+    """Each value of the query, and each piece of one that has an `=` in it."""
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        for piece in (value or name, *value.split("=")):
+            if len(piece) > 3 and not _WORDS.fullmatch(piece):
+                yield piece
 
 
 def _finds(form: str) -> str:

@@ -1,21 +1,25 @@
 """HTTP, TCP, TLS, DNS and disk checks, each against the real thing on this machine."""
 
 import base64
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from petsage.client import MAX_BODY_BYTES
+from petsage.checks import CheckFailed
+from petsage.dependencies.network import FREE, disk, tcp
+from petsage.dependencies.schemes import Location
 from tests.certificates import Authority, Files, self_signed
-from tests.declared import AWKWARD_PASSWORDS, silent, verdict
+from tests.declared import AWKWARD_PASSWORDS, silent, verdict, verdicts_where_names_have
+from tests.hostile import answer, context_of, dripping, hangs, says, server, swallowing
 from tests.support import free_port, wait_until
 
 USER = "app"
@@ -30,6 +34,7 @@ class _Server(ThreadingHTTPServer):
         self.stopped = threading.Event()
         self.gone = threading.Event()
         self.elsewhere = ""
+        self.raw = b""
         if files:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(files.certificate, files.key)
@@ -65,11 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
     def loop(self) -> None:
         self._answer(302, Location="/loop")
 
+    def raw(self) -> None:
+        self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + self.server.raw + b"\r\n\r\n")
+
     def away(self) -> None:
         self._answer(302, Location=self.server.elsewhere)
-
-    def short(self) -> None:
-        self._answer(200, b"only this", **{"Content-Length": "100"})
 
     def endless(self) -> None:
         self._answer(200, **{"Content-Length": str(10**12)})
@@ -88,9 +93,13 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.server.gone.set()
 
-    def stall(self) -> None:
-        self._answer(200, b"x", **{"Content-Length": "2"})
+    def events(self) -> None:
+        self._answer(200, **{"Content-Length": "", "Content-Type": "text/event-stream"})
         self.server.stopped.wait(20)
+
+    def hints(self) -> None:
+        self.wfile.write(2 * b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+        self.teapot()
 
 
 @contextmanager
@@ -169,24 +178,53 @@ def test_the_port_of_a_redirect_may_be_the_schemes_default(web: _Server) -> None
     assert web.asked == ["/away"]
 
 
-def test_an_endless_answer_is_read_to_a_bound(web: _Server) -> None:
-    assert verdict(_url(web, "/endless#timeout=30")) == ""
-    assert web.gone.wait(10)
-    # What the two sockets' buffers hold was sent too, though nobody read it.
-    assert web.sent_bytes < MAX_BODY_BYTES + 32 * 2**20
+@pytest.mark.parametrize("path", ["/endless", "/events"])
+def test_a_body_that_has_no_end_is_not_read(web: _Server, path: str) -> None:
+    assert verdict(_url(web, path)) == ""
+    # What the two sockets' buffers hold was sent, though nobody read it.
+    assert web.sent_bytes < 32 * 2**20
 
 
-def test_an_answer_that_ends_early_fails(web: _Server) -> None:
-    assert verdict(_url(web, "/short")) == "the answer ends before its Content-Length"
+def test_interim_answers_precede_the_one_that_counts(web: _Server) -> None:
+    assert verdict(_url(web, "/hints")) == "answered 418, not 200-399"
 
 
-@pytest.mark.parametrize("path", ["/drip", "/stall"])
-def test_an_answer_that_takes_too_long_is_given_up_however_it_trickles(
-    web: _Server, path: str
-) -> None:
+def test_an_answer_that_takes_too_long_is_given_up_however_it_trickles(web: _Server) -> None:
     began = time.monotonic()
-    assert verdict(_url(web, f"{path}#timeout=0.3")) == "timed out"
+    assert verdict(_url(web, "/drip#timeout=0.3")) == "timed out"
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        ("/teapot?q=caf\u00e9 au lait", "/teapot?q=caf%C3%A9%20au%20lait"),
+        ("  /teapot?a%20b&c=\u732b ", "/teapot?a%20b&c=%E7%8C%AB"),
+        ("http://LOCALHOST:{port}/teapot?x y", "/teapot?x%20y"),
+        ("teapot?[x]|{{y}}", "/teapot?[x]|{{y}}"),
+    ],
+)
+def test_a_redirect_with_raw_text_is_followed_as_browsers_do(
+    web: _Server, place: str, asked: str
+) -> None:
+    web.raw = place.format(port=web.server_port).encode()
+    assert verdict(_url(web, "/raw")) == "answered 418, not 200-399"
+    assert web.asked == ["/raw", asked.replace("{{", "{").replace("}}", "}")]
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["http://localhost:99999/", "http://[::1", "//h\u00f6st/", "https://localhost:{port}/ok"],
+)
+def test_a_redirect_that_leads_nowhere_here_is_an_answer(web: _Server, place: str) -> None:
+    web.raw = place.format(port=web.server_port).encode()
+    assert verdict(_url(web, "/raw#status=302")) == ""
+    assert web.asked == ["/raw"]
+
+
+def test_what_is_not_http_is_said_without_the_peers_own_words() -> None:
+    with server(lambda connection: connection.sock.sendall(connection.request)) as echo:
+        assert verdict(f"{echo.url}/s3cret", "s3cret") == "answered what is not HTTP"
 
 
 @pytest.mark.parametrize("password", AWKWARD_PASSWORDS)
@@ -280,8 +318,116 @@ def test_a_self_signed_certificate_is_well_only_if_it_is_the_one_to_trust(tmp_pa
     assert _tls_verdict(files, f"ca={files.certificate}") == ""
 
 
-def test_a_server_without_tls_fails(web: _Server) -> None:
-    assert "SSL" in verdict(f"tls://localhost:{web.server_port}")
+def test_a_server_without_tls_fails_without_a_line_of_pythons_source(web: _Server) -> None:
+    for scheme in ("tls", "https"):
+        reason = verdict(f"{scheme}://localhost:{web.server_port}")
+        assert "SSL" in reason
+        assert ".c:" not in reason
+
+
+def test_a_tls_peer_that_drips_is_given_up_in_time() -> None:
+    with dripping(b"\x16\x03\x03\x40\x00\x02") as port:
+        for scheme in ("tls", "https"):
+            began = time.monotonic()
+            reason = verdict(f"{scheme}://127.0.0.1:{port}#timeout=0.4")
+            assert reason.endswith("timed out")
+            assert ".c:" not in reason
+            assert time.monotonic() - began < 3
+
+
+def test_a_name_with_a_trailing_dot_is_the_same_name(authority: Authority) -> None:
+    with _served(authority.issue(("pets.example",))) as served:
+        urls = [
+            f"tls://{host}.example.:{served.server_port}#ca={authority.ca}"
+            for host in ("pets", "other")
+        ]
+        well, another = verdicts_where_names_have(("127.0.0.1",), *urls)
+    assert well == ""
+    assert "certificate is not valid for 'other.example'" in another
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(authority: Authority) -> None:
+    context = context_of(authority, "pets.example", 99)
+    with (
+        server(says(answer()), "127.0.0.3") as plain,
+        server(says(answer()), "127.0.0.3", tls=context) as secure,
+        swallowing("127.0.0.2", plain.port),
+        swallowing("127.0.0.2", secure.port),
+    ):
+        urls = [f"{scheme}://pets.example:{plain.port}#timeout=1" for scheme in ("http", "tcp")]
+        urls += [
+            f"{scheme}://pets.example:{secure.port}#timeout=1&ca={authority.ca}"
+            for scheme in ("https", "tls")
+        ]
+        found = verdicts_where_names_have(("127.0.0.2", "127.0.0.3"), *urls)
+    assert found == ["", "", "", ""]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_demands_a_client_certificate_is_judged_by_its_own(
+    authority: Authority, version: ssl.TLSVersion
+) -> None:
+    def demanding(name: str, days: float) -> ssl.SSLContext:
+        context = context_of(authority, name, days)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority.ca)
+        context.maximum_version = version
+        return context
+
+    def judged(name: str, days: float, trusted: str = f"&ca={authority.ca}") -> str:
+        with server(hangs, tls=demanding(name, days)) as served:
+            return verdict(f"tls://localhost:{served.port}#days=14{trusted}")
+
+    assert judged("localhost", 15) == ""
+    assert judged("localhost", 3.5) == "certificate expires in 3 days, sooner than 14 days"
+    assert judged("localhost", -3.5) == "certificate expired 3 days ago"
+    assert "not valid for 'localhost'" in judged("pets.example", 15)
+    assert "self-signed certificate" in judged("localhost", 15, "")
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [
+        (5.5, "a certificate of its chain expires in 5 days, sooner than 14 days"),
+        (-5.5, "a certificate of its chain expired 5 days ago"),
+    ],
+)
+def test_the_earliest_end_of_the_whole_chain_counts(
+    tmp_path: Path, days: float, reason: str
+) -> None:
+    authority = Authority(tmp_path, days)
+    assert _tls_verdict(authority.issue(days=90), f"ca={authority.ca}") == reason
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "reason"),
+    [
+        ("10%", (99, 1000), "99 free inodes of 1000, wanted 100"),
+        ("10%", (100, 1000), ""),
+        ("1GiB", (0, 1000), "0 free inodes of 1000, wanted 1"),
+        ("1GiB", (1, 1000), ""),
+        ("0%", (0, 1000), ""),
+        ("10%", (0, 0), ""),
+    ],
+)
+def test_inodes_count_as_bytes_do(free: str, inodes: tuple[int, int], reason: str) -> None:
+    favail, files = inodes
+    # Its ten fields (statvfs(3)): 4 GiB, half of it free.
+    found = os.statvfs_result((4096, 4096, 2**20, 2**19, 2**19, files, favail, favail, 0, 255))
+    options = {"free": FREE.deserialize(free)}
+    run = disk(Location("disk", "", 0, "", "", "/", "", 2, options), lambda _path: found)
+    with pytest.raises(CheckFailed, match=reason) if reason else nullcontext():
+        run()
+
+
+def test_a_tcp_check_of_mysqls_port_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    location = Location("tcp", "127.0.0.9", 3306, "", "", "", "", 2, {})
+    with socket.create_server(("127.0.0.9", 3306)):
+        run = tcp(location)
+        run()
+        run()
+    (record,) = caplog.records
+    assert "declare mysql://" in record.getMessage()
 
 
 def test_a_name_that_resolves_is_well() -> None:
@@ -313,6 +459,6 @@ def test_connections_are_closed_after_each_run(web: _Server) -> None:
         return sum(name.startswith("socket:") for name in found)
 
     before = sockets()
-    for path in ("/ok", "/teapot", "/short", "/loop"):
+    for path in ("/ok", "/teapot", "/endless", "/loop"):
         verdict(_url(web, path))
     wait_until(lambda: sockets() == before)

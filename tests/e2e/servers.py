@@ -25,11 +25,13 @@ class Server:
     port: int
     user: str
     password: str = ADMIN_PASSWORD
+    folder: Path = Path()
+    """Where its unix socket is, if it has one."""
 
 
 @contextmanager
 def postgresql() -> Iterator[Server]:
-    """PostgreSQL, which refuses to run as root; passwords by SCRAM, on TCP only."""
+    """PostgreSQL, which refuses to run as root; passwords by SCRAM, on TCP and on a unix socket."""
     bins = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     initdb, postgres = tool("initdb", *bins), tool("postgres", *bins)
     with _folder("postgres") as folder:
@@ -39,13 +41,13 @@ def postgresql() -> Iterator[Server]:
             "postgres", initdb, "-D", str(folder / "data"), "-N", "-E", "UTF8", "--locale=C", *login
         )
         port = free_port()
-        settings = [f"port={port}", f"listen_addresses={HOST}", "unix_socket_directories="]
+        settings = [f"port={port}", f"listen_addresses={HOST}", f"unix_socket_directories={folder}"]
         settings += ["fsync=off", "shared_buffers=1MB", "max_connections=20"]
         options = [word for setting in settings for word in ("-c", setting)]
         command = [postgres, "-D", str(folder / "data"), *options]
         with _running("postgres", command, folder, signal.SIGINT) as process:
             wait_until(lambda: _logged(process, folder, "ready to accept connections"), 30)
-            yield Server(process, port, "admin")
+            yield Server(process, port, "admin", folder=folder)
 
 
 @contextmanager
