@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from petsage.checks import Check, CheckFailed, Result, Status
+from petsage.checks import Check, CheckFailed, CheckWarns, Result, Status, Value
 from petsage.errors import FeatureError
 
 if TYPE_CHECKING:
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Check",
     "CheckFailed",
+    "CheckWarns",
     "FeatureError",
     "Result",
     "Status",
+    "Value",
     "create_app",
     "create_management_app",
 ]
@@ -77,5 +79,5 @@ def create_management_app(config: "Config | None" = None, application: object = 
     asked = workers.Workers(
         partial(workers.ask, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )
-    monitor = Monitor(checks, [drain(scoreboard), asked.evidence()])
+    monitor = Monitor(checks, [drain(scoreboard), asked.condition()])
     return management.create_app(Health(monitor, scoreboard, config))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import flask_smorest
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
+from flask_smorest import error_handler
 from flask_swagger_ui import get_swaggerui_blueprint
+from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from petsage import features
@@ -47,7 +49,19 @@ class _Json(DefaultJSONProvider):
     sort_keys = False  # the order of a schema is the order of its answer
 
 
+class ErrorSchema(error_handler.ErrorSchema):
+    """What every error of the API says."""
+
+    request_id = fields.String(
+        metadata={
+            "description": "Of an error of the program: the request's ID, if it came with one"
+        }
+    )
+
+
 class _Api(flask_smorest.Api):
+    ERROR_SCHEMA = ErrorSchema
+
     def handle_http_exception(self, error: HTTPException) -> HTTPException | Response:
         return error_response(error)
 

@@ -1,9 +1,18 @@
 """What a check is, and what comes out of one."""
 
 import enum
+import inspect
+import math
 import re
+import traceback
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from numbers import Real
+from types import FrameType
+
+from petsage.printable import one_line
 
 PROBES = ("live", "ready", "startup", "smoke")
 """Who asks: every probe there is."""
@@ -14,28 +23,95 @@ OWN_NAMES = ("drain", "workers")
 SMOKE_TEST = "smoke_test"
 """PetSage's own feature, and the check of it."""
 
+UNIT = re.compile(r"[!-~](?:[ -~]{0,18}[!-~])?")
+"""What the unit of a value may be."""
+
+FRAMES = 30
+"""How many frames of an exception are logged."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 """What a check may be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number that a check has observed.
+
+    Raises `ValueError` for what is no finite number, or no unit.
+    """
+
+    number: float
+    unit: str = ""
+    """1 to 20 printable ASCII characters, such as `messages` or `%`; empty if it has none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "number", _finite(self.number))
+        if self.unit and not (isinstance(self.unit, str) and UNIT.fullmatch(self.unit)):
+            raise ValueError("a unit has 1 to 20 printable ASCII characters")
+
+    @classmethod
+    def of(cls, observed: object) -> "Value | None":
+        """A number, or a `Value`, as a value; of anything else None."""
+        if isinstance(observed, cls):
+            return observed
+        if isinstance(observed, bool) or not isinstance(observed, Real | Decimal):
+            return None
+        try:
+            return cls(float(observed))
+        except (ValueError, OverflowError):
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.number:.15g} {self.unit}".rstrip()
+
+
+def _finite(number: float) -> float:
+    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+        raise ValueError(f"a value is a number, and not a {type(number).__name__}")  # noqa: TRY004
+    if not math.isfinite(number):
+        raise ValueError("a value is a finite number")
+    return float(number)
 
 
 class CheckFailed(Exception):
     """Raised by a check to say, in words that an operator may read, what is unwell.
 
-    The message is shown in reports and logs, so it must hold no secret. Of any other exception
-    only the class and the line that raised it are told.
+    It becomes a fail, or a warn if the check is not critical. The message is shown in reports and
+    logs, so it must hold no secret. `value` is what was observed: a number or a `Value`.
     """
 
+    def __init__(self, *args: object, value: "Value | float | None" = None) -> None:
+        super().__init__(*args)
+        self.value = value
 
-def whereabouts(error: BaseException) -> str:
-    """The class of an exception, and the module and line that raised it: all that is told of one
-    that nobody expected, since its message may hold a secret."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
+
+class CheckWarns(CheckFailed):
+    """Raised by a check to warn, whether it is critical or not: so one check has two levels."""
+
+
+def whereabouts(error: BaseException, package: str = "") -> str:
+    """The class of an exception, and the module and line that raised it: of an exception that
+    nobody expected no more is shown, since its message may hold a secret.
+
+    With `package`, the name of a top-level package, the innermost line of that one, if it has any.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [one for one in frames if package and _module(one[0]).partition(".")[0] == package]
     name = type(error).__name__
-    return (
-        f"{name} ({trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno})" if trace else name
-    )
+    for frame, line in (own or frames)[-1:]:
+        return one_line(f"{name} ({_module(frame)}:{line})")
+    return one_line(name)
+
+
+def frames(error: BaseException) -> str:
+    """Where an exception was raised, the innermost frame first, in one line without its message."""
+    walked = list(traceback.walk_tb(error.__traceback__))[-FRAMES:]
+    places = (f"{_module(f)}:{line} {f.f_code.co_name}" for f, line in reversed(walked))
+    return one_line(" < ".join(places), 4000)
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 class Status(enum.StrEnum):
@@ -56,7 +132,7 @@ def worst(statuses: Iterable[Status]) -> Status:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named callable that raises if something is unwell.
+    """A named callable that says whether something is well.
 
     Raises `ValueError`, naming the check, when it cannot mean what it says.
     """
@@ -65,8 +141,10 @@ class Check:
     """1 to 64 ASCII letters, digits, `_`, `.` and `-`: it becomes a piece of a URL."""
 
     run: Callable[[], object] = field(repr=False)
-    """Returns if all is well, whatever it returns. It runs in a thread of its own, never twice at
-    once, and may take its time: nobody waits longer than a probe's deadline."""
+    """Returns None, True, a number or a `Value` if all is well. Returns False, or raises, if not:
+    `CheckFailed` or `CheckWarns` with the reason. Anything else that it returns is a fail. It runs
+    in a thread of its own, never twice at once, and may take its time: nobody waits longer than a
+    probe's deadline."""
 
     probes: Set[str] = frozenset({"ready"})
     """Which probes ask for it: any of `PROBES`."""
@@ -90,13 +168,15 @@ class Check:
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", frozenset(self.probes))
         if problem := self._problem():
-            raise ValueError(f"check {self.name!r}: {problem}")
+            raise ValueError(f"check {one_line(repr(self.name), 80)}: {problem}")
 
     def _problem(self) -> str | None:
-        if not NAME.fullmatch(self.name):
+        if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
             return "a name has 1 to 64 ASCII letters, digits, _ . and -, a letter or digit first"
         if self.name in OWN_NAMES:
             return "the name is PetSage's own"
+        if problem := _not_callable(self.run):
+            return problem
         if unknown := sorted(self.probes - set(PROBES)):
             return f"unknown probe {unknown[0]!r}; the probes are {', '.join(PROBES)}"
         if self.external and "live" in self.probes:
@@ -106,6 +186,21 @@ class Check:
         if not (0 <= self.fresh_seconds <= self.stale_seconds and 1 <= self.stale_seconds <= 86400):
             return "it needs 0 <= fresh_seconds <= stale_seconds, and that from 1 to 86400"
         return None
+
+
+def _not_callable(run: object) -> str | None:
+    """Why this cannot be run as a check."""
+    wrapped = run
+    while isinstance(wrapped, partial):
+        wrapped = wrapped.func
+    for one in (wrapped, getattr(type(wrapped), "__call__", None)):  # noqa: B004
+        if inspect.iscoroutinefunction(one):
+            return "a check cannot be async: nobody would await it"
+        if inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+            return "a check cannot be a generator: nothing of it would run"
+    if isinstance(wrapped, type):
+        return "a check is a function, and not a class"
+    return None if callable(run) else "what it runs is a function without parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +214,10 @@ class Result:
     at: float
     """When the run ended, in the clock's seconds."""
     duration_seconds: float
+    value: Value | None = None
+    """What the run has observed, if it said so."""
+
+    @property
+    def words(self) -> str:
+        """The value and the reason, as far as there are any."""
+        return ": ".join(filter(None, (str(self.value or ""), self.reason)))

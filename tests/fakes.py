@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from petsage.checks import Check
+from petsage.health.report import Condition
 
 
 class ManualClock:
@@ -48,6 +49,11 @@ def check(name: str = "database", run: object = None, **options: object) -> Chec
     """A check that is asked for by every probe but live, unless told otherwise."""
     options.setdefault("probes", frozenset({"ready", "startup", "smoke"}))
     return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
+
+
+def condition(name: str, **reasons: Callable[[], str]) -> Condition:
+    """A condition that calls for each of these probes what returns its reason."""
+    return Condition(name, tuple(reasons), lambda: {one: say() for one, say in reasons.items()})
 
 
 CHILD_SECONDS = 10

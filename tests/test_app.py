@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 from flask import request
 
@@ -71,6 +72,19 @@ def test_an_unhandled_error_is_a_500_in_json_without_a_trace(app):
     assert response.data == b'{"code":500,"status":"Internal Server Error"}\n'
 
 
+def test_the_body_of_a_500_is_what_the_openapi_document_says(app):
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError
+
+    client = app.test_client()
+    body = client.get("/broken", headers={"X-Request-ID": "12345678-abcd"}).json
+    assert body["request_id"] == "12345678-abcd"
+    schema = client.get("/api/v1/openapi.json").json["components"]["schemas"]["Error"]
+    assert schema["additionalProperties"] is False
+    jsonschema.validate(body, schema)
+
+
 def test_a_body_that_is_too_long_is_a_413_in_json(app):
     @app.post("/upload")
     def upload():
@@ -105,7 +119,7 @@ class TestTheManagementApplication:
         management = create_management_app(declared, lambda environ, start: [b""])
         assert "database" in management.extensions["petsage"].monitor.names("ready")
 
-    def test_it_alone_has_evidence_about_the_workers(self, app, config):
+    def test_it_alone_has_the_condition_of_the_workers(self, app, config):
         management = create_management_app(config, app)
         assert "workers" in management.extensions["petsage"].monitor.names("live")
         assert "workers" not in app.extensions["petsage"].monitor.names("live")
@@ -124,6 +138,15 @@ class TestEmbedding:
         for path in ("/livez", "/readyz", "/startupz", "/api/v1/smoke-test"):
             assert client.get(path).status_code == 200
         assert subject.runs == 1
+
+    def test_a_function_that_is_no_check_is_refused_with_what_to_write(self, config):
+        from flask import Flask
+
+        def stock_is_loaded():
+            """A check's function."""
+
+        with pytest.raises(ValueError, match=r'write Check\("name", stock_is_loaded\)'):
+            health.init_app(Flask("shop"), [stock_is_loaded], config=config)  # type: ignore[list-item]
 
     def test_its_errors_stay_its_own(self, config):
         from flask import Flask

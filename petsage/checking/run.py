@@ -67,10 +67,10 @@ class Progress:
 
 
 def as_table(report: Report) -> str:
-    """A line for each check: name, status, duration, and the reason of a warn or a fail."""
+    """A line for each check: name, status, duration, its value, and the reason if not a pass."""
     width = max(len(result.name) for result in report.results)
     return "".join(
-        f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.reason}".rstrip() + "\n"
+        f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.words}".rstrip() + "\n"
         for r in report.results
     )
 

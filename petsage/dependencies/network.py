@@ -1,6 +1,5 @@
 """The dependencies that need no driver: HTTP, TCP, TLS certificates, DNS and disks."""
 
-import functools
 import logging
 import math
 import os
@@ -183,7 +182,11 @@ def _days(seconds: float) -> str:
 
 def dns(location: Location) -> Run:
     """Resolves the name as any program of this machine does."""
-    return functools.partial(sockets.resolve, location.host, location.timeout_seconds)
+
+    def resolve() -> None:
+        sockets.resolve(location.host, location.timeout_seconds)
+
+    return resolve
 
 
 def disk(location: Location, measure: Callable[[str], os.statvfs_result] = os.statvfs) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from petsage.checks import CheckFailed
+from petsage.checks import CheckFailed, CheckWarns, Value
 from petsage.dependencies.schemes import Run
 
 # Where CPython's own source raised the error, as in "[SSL] … (_ssl.c:1006)".
@@ -26,15 +26,15 @@ class Scrubbed:
     run: Run
     secrets: re.Pattern[str]
 
-    def __call__(self) -> None:
+    def __call__(self) -> object:
         try:
-            self.run()
+            return self.run()
         except Exception as error:
             reason = " ".join(self.secrets.sub("***", _words(error)).split())
-        else:
-            return
+            kind = CheckWarns if isinstance(error, CheckWarns) else CheckFailed
+            value = Value.of(getattr(error, "value", None))
         # Raised here, it has no context: the driver's exception may hold the URL.
-        raise CheckFailed(reason)
+        raise kind(reason, value=value)
 
 
 def _words(error: Exception) -> str:

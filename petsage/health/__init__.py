@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from petsage.checks import Check, CheckFailed, Result, Status
+from petsage.checks import Check, CheckFailed, CheckWarns, Result, Status, Value
+from petsage.printable import one_line
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from petsage.health.service import Health
     from petsage.scoreboard import Scoreboard
 
-__all__ = ["Check", "CheckFailed", "Result", "Status", "init_app"]
+__all__ = ["Check", "CheckFailed", "CheckWarns", "Result", "Status", "Value", "init_app"]
 
 
 def init_app(
@@ -27,8 +28,8 @@ def init_app(
     `checks` join the dependencies that the configuration declares (default: `Config.load()`).
     `scoreboard` is what the processes of an instance share (default: this process's).
 
-    Raises `ValueError` if two checks have the same name, `petsage.config.ConfigError` if the
-    environment is wrong.
+    Raises `ValueError` if one is no `Check`, or if two have the same name, and
+    `petsage.config.ConfigError` if the environment is wrong.
     """
     from petsage.health import views
 
@@ -52,6 +53,11 @@ def add_probes(
 
     config = config or Config.load()
     scoreboard = scoreboard or own_scoreboard
+    checks = tuple(checks)
+    for one in checks:
+        if not isinstance(one, Check):
+            name = one_line(getattr(one, "__name__", "function"))
+            raise ValueError(f'not a check but a {type(one).__name__}: write Check("name", {name})')  # noqa: TRY004
     monitor = Monitor([*checks, *config.checks], [service.drain(scoreboard)])
     health = service.Health(monitor, scoreboard, config)
     app.extensions["petsage"] = health

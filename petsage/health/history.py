@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from petsage.checks import Result, Status
+from petsage.health.outcome import Outcome
 
 RESULTS = 30
 """How many results of each check are kept."""
@@ -97,11 +98,17 @@ class History:
         return tuple(reversed(self._changes))
 
 
-def tell(change: Change) -> None:
-    """Writes a change to the log. Each process that is asked finds it out, and tells it, for
-    itself: the line has the process's id."""
+def log_change(change: Change, outcome: Outcome) -> None:
+    """Writes a change to the log, and where the exception was raised that is the reason of it.
+
+    Each process that is asked finds a change out for itself, and logs it: the line has the
+    process's id.
+    """
     result = change.result
     level = logging.INFO if result.status is Status.PASS else logging.WARNING
     was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
     reason = f": {result.reason}" if result.reason else ""
     log.log(level, "check %s: %s (was %s)%s", result.name, result.status, was, reason)
+    if outcome.frames:
+        log.warning("check %s raised at %s", result.name, outcome.frames)
+        log.debug("check %s raised: %s", result.name, outcome.message)

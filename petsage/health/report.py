@@ -1,12 +1,15 @@
-"""What a probe is told: a report, how old its results may be, and how long it may take."""
+"""What a probe gets: a report, how old its results may be, and how long it may take."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from petsage.checks import Result, Status, worst
 
 ALL = "all"
-"""Asks for everything, whatever its probes: no probe, but a look at the instance."""
+"""Asks for everything, whatever its probes: no probe, but the status page."""
+
+SCRAPE = "scrape"
+"""Asks for all but the checks that only the smoke probe asks for: no probe, but Prometheus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +29,30 @@ LIMITS = {
     "startup": _PROBE,
     "smoke": Limits(deadline=5, fresh_at_most=1, stale_at_most=5),
     ALL: _PROBE,
+    SCRAPE: _PROBE,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Something that this process knows without asking: told at once, never stale."""
+class Condition:
+    """Something that this process knows of itself without asking: it is never stale."""
 
     name: str
-    verdicts: Mapping[str, Callable[[], str]]
-    """For each probe that it speaks in: returns what is unwell, or nothing. It never waits."""
+    probes: tuple[str, ...]
+    """Which probes ask for it."""
+    reasons: Callable[[], Mapping[str, str]]
+    """Returns for each of its probes what is unwell, or nothing. It never waits."""
 
-    def result(self, probe: str, now: float) -> Result:
-        reason = self._at_large() if probe == ALL else self.verdicts[probe]()
-        return Result(self.name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
 
-    def _at_large(self) -> str:
-        """The first complaint, but that it has not started yet: that is a phase of every start."""
-        reasons = (verdict() for probe, verdict in self.verdicts.items() if probe != "startup")
-        return next(filter(None, reasons), "")
+def condition_result(name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
+    """A condition as the result that this probe gets.
+
+    `ALL` and `SCRAPE` get the first reason of any probe but startup, which is unwell during every
+    normal start.
+    """
+    unwell = (reason for one, reason in reasons.items() if reason and one != "startup")
+    reason = reasons[probe] if probe in reasons else next(unwell, "")
+    return Result(name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +63,22 @@ class Report:
     results: tuple[Result, ...]
     at: float
     """When it was made, in the clock's seconds."""
+    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What is unwell of each condition, for each of its probes."""
+    latched: bool = False
+    """Whether it passes whatever the results are: the startup probe after the start."""
 
     @property
     def status(self) -> Status:
         """The worst status of the results."""
-        return worst(result.status for result in self.results)
+        return Status.PASS if self.latched else worst(result.status for result in self.results)
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The names of the checks that fail."""
-        return tuple(r.name for r in self.results if r.status is Status.FAIL)
+        """The names of the checks that fail this report."""
+        return tuple(result.name for result in self.failures)
+
+    @property
+    def failures(self) -> tuple[Result, ...]:
+        """The results that fail this report."""
+        return tuple(r for r in self.results if r.status is Status.FAIL and not self.latched)

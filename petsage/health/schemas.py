@@ -1,13 +1,14 @@
 """What goes over the wire, and how it looks there."""
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields, post_dump, validate
 
-from petsage.checks import SMOKE_TEST, Result
+from petsage.checks import SMOKE_TEST, Result, Value
 from petsage.config import Config
 from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.report import Report
@@ -47,6 +48,13 @@ def smoke_test_body(result: SmokeTest) -> bytes:
     return json_line(schema.dump(result))
 
 
+class ValueSchema(Schema):
+    """What a check has observed."""
+
+    number = fields.Float()
+    unit = fields.String()
+
+
 class ResultSchema(Schema):
     """A check's result, for PetSage's own documents."""
 
@@ -54,11 +62,18 @@ class ResultSchema(Schema):
     status = fields.String()
     reason = fields.String()
     duration_seconds = fields.Float()
+    value = fields.Nested(ValueSchema)
+
+    @post_dump
+    def _leave_out(self, dumped: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """A check that observes nothing has no value."""
+        return {name: one for name, one in dumped.items() if one is not None or name != "value"}
 
 
 class _ObservationSchema(Schema):
     """One check's result, as draft-inadarei-api-health-check-06 has it in section 4."""
 
+    component_type = fields.String(data_key="componentType")
     status = fields.String()
     time = fields.AwareDateTime(default_timezone=UTC)
     observed_value = fields.Float(data_key="observedValue")
@@ -87,23 +102,35 @@ def health_body(report: Report, config: Config, wall_clock: float) -> bytes:
                 "release_id": config.release,
                 "service_id": config.instance,
                 "checks": {
-                    f"{r.name}:responseTime": [_observation(r, began)] for r in report.results
+                    key: [observation]
+                    for result in report.results
+                    for key, observation in _observations(report, result, began)
                 },
             }
         )
     )
 
 
-def _observation(result: Result, began: float) -> dict[str, Any]:
-    # Section 4.9: "output" is left out when the status is pass.
-    output = {"output": result.reason} if result.reason else {}
-    return {
-        "status": result.status.value,
-        "time": datetime.fromtimestamp(began + result.at, UTC),
-        "observed_value": round(result.duration_seconds * 1000, 3),
-        "observed_unit": "ms",
-        **output,
-    }
+def _observations(
+    report: Report, result: Result, began: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How long a check took, and what it has observed, each under its own measurement's name."""
+    milliseconds = Value(round(result.duration_seconds * 1000, 3), "ms")
+    for measurement, value in (("responseTime", milliseconds), ("value", result.value)):
+        if value:
+            yield (
+                f"{result.name}:{measurement}",
+                {
+                    # Section 4.2: what this process knows of itself is the system's.
+                    "component_type": "system" if result.name in report.conditions else "component",
+                    "status": result.status.value,
+                    "time": datetime.fromtimestamp(began + result.at, UTC),
+                    "observed_value": value.number,
+                    # Section 4.9: "output" is left out when the status is pass.
+                    **({"observed_unit": value.unit} if value.unit else {}),
+                    **({"output": result.reason} if result.reason else {}),
+                },
+            )
 
 
 class _PastResultSchema(ResultSchema):

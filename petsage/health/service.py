@@ -8,7 +8,7 @@ from petsage.checks import Status
 from petsage.config import Config
 from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence, Report
+from petsage.health.report import Condition, Report
 from petsage.scoreboard import Scoreboard
 
 
@@ -26,19 +26,25 @@ class Health:
     config: Config
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
-        """What `probe` should be told now; `names` limits it to these of its names.
+        """What `probe` gets now; `names` limits it to these of its names.
 
         Once every startup check has held in one report, the startup probe passes for good: a
         kubelet asks for readiness from then on. Raises `KeyError` for an unknown probe or name.
         """
+        report = self.monitor.report(probe, names)
         if probe != "startup" or names is not None:
-            return self.monitor.report(probe, names)
+            return report
         if self.scoreboard.started:
-            return Report(probe, (), self.monitor.clock.now())
-        report = self.monitor.report(probe)
+            return replace(report, latched=True)
         if report.status is not Status.FAIL:
             self.scoreboard.started = True
         return report
+
+    def status(self, probe: str) -> Status:
+        """The status alone: a startup probe that passes for good asks for nothing."""
+        if probe == "startup" and self.scoreboard.started:
+            return Status.PASS
+        return self.report(probe).status
 
 
 def run_smoke_test(health: Health) -> SmokeTest:
@@ -47,10 +53,10 @@ def run_smoke_test(health: Health) -> SmokeTest:
     return replace(FAILURE, failed=failed) if failed else SUCCESS
 
 
-def drain(scoreboard: Scoreboard) -> Evidence:
+def drain(scoreboard: Scoreboard) -> Condition:
     """Readiness ends when the instance is about to stop."""
 
-    def verdict() -> str:
-        return "the instance is stopping" if scoreboard.draining else ""
+    def reasons() -> dict[str, str]:
+        return {"ready": "the instance is stopping" if scoreboard.draining else ""}
 
-    return Evidence("drain", {"ready": verdict})
+    return Condition("drain", ("ready",), reasons)

@@ -87,7 +87,7 @@ def startup() -> Response:
 
 
 def _bare_answer(probe: str) -> Response:
-    """This side is public, so it tells no details: those are on the management listener."""
+    """This side is public, so it shows no details: those are on the management listener."""
     health = current_health()
-    status = health.report(probe).status
+    status = health.status(probe)
     return answer(health, b"failed\n" if status is Status.FAIL else b"ok\n", status, "text/plain")

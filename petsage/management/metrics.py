@@ -1,4 +1,4 @@
-"""What Prometheus reads: taken off the monitor at scrape time; a scrape runs no check."""
+"""What Prometheus reads: a scrape is an ask, as a probe is."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,9 +7,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from petsage.checks import Status
+from petsage.checks import Check, Result, Status
 from petsage.config import package_version
 from petsage.health.history import Past
+from petsage.health.report import SCRAPE
 from petsage.health.service import Health
 from petsage.management.ledger import Ledger
 
@@ -44,20 +45,14 @@ class HealthCollector(Collector):
 
     def _checks(self) -> Iterator[Metric]:
         monitor = self._health.monitor
-        status = GaugeMetricFamily(
-            "petsage_check_status",
-            "1 for the status that a check has, 0 for the others; all 0 if nobody has asked for so"
-            " long that it is not known.",
-            labels=["check", "status"],
-        )
-        known = {result.name: result.status for result in monitor.known().results}
-        for name in monitor.names():
-            for one in Status:
-                status.add_metric([name, one.value], known.get(name) is one)
-        yield status
-        yield from _runs(
-            {check.name: monitor.past(check.name) for check in monitor.checks}, monitor.clock.now()
-        )
+        results = {result.name: result for result in monitor.report(SCRAPE).results}
+        now = monitor.clock.now()
+        pasts = {check.name: monitor.past(check.name) for check in monitor.checks}
+        for check in monitor.checks:  # those of the smoke probe alone are shown, and not run
+            if check.name not in results and (last := _last(pasts[check.name], check, now)):
+                results[check.name] = last
+        yield from _results(results.values())
+        yield from _runs(pasts, now)
 
     def _instance(self) -> Iterator[Metric]:
         health = self._health
@@ -82,6 +77,30 @@ class HealthCollector(Collector):
                 "version": package_version(),
             },
         )
+
+
+def _last(past: Past, check: Check, now: float) -> Result | None:
+    """The last result, if it is not too old to be used."""
+    last = past.results[-1] if past.results else None
+    return last if last and now - last.at <= check.stale_seconds else None
+
+
+def _results(results: Iterable[Result]) -> Iterator[Metric]:
+    status = GaugeMetricFamily(
+        "petsage_check_status",
+        "1 for the status that a check has, 0 for the others. A check that only the smoke test asks"
+        " for is left out while nothing is known of it.",
+        labels=["check", "status"],
+    )
+    value = GaugeMetricFamily(
+        "petsage_check_value", "What a check has observed.", labels=["check", "unit"]
+    )
+    for result in results:
+        for one in Status:
+            status.add_metric([result.name, one.value], result.status is one)
+        if result.value:
+            value.add_metric([result.name, result.value.unit], result.value.number)
+    yield from (status, value)
 
 
 def _runs(pasts: dict[str, Past], now: float) -> Iterator[Metric]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from petsage.checks import Result, Status, worst
+from petsage.checks import Result, Status, Value, worst
 from petsage.health.history import RESULTS, Change
-from petsage.health.report import ALL, Report
+from petsage.health.report import ALL, Report, condition_result
 from petsage.health.service import Health
 from petsage.management.ledger import Entry, Ledger
 
@@ -24,8 +24,9 @@ class Row:
     """How long it has had this status, if that is known."""
     age_seconds: float
     duration_seconds: float
+    value: Value | None
     results: tuple[Result, ...]
-    """The last ones, the newest at the end; evidence has none."""
+    """The last ones, the newest at the end; a condition has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,15 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> Overview:
 
 
 def _verdict(health: Health, probe: str, report: Report) -> Status:
-    """What a probe would be told: of checks what is in the report, of evidence what it says to this
+    """What a probe would get: of checks what is in the report, of a condition what it says to this
     probe. To look at it must not latch the startup."""
     if probe == "startup" and health.scoreboard.started:
         return Status.PASS
-    known = health.monitor.known(probe).results
-    told = {result.name: result.status for result in (*report.results, *known)}
-    return worst(told[name] for name in health.monitor.names(probe))
+    results = {result.name: result for result in report.results}
+    for name, reasons in report.conditions.items():
+        if probe in reasons:
+            results[name] = condition_result(name, reasons, probe, report.at)
+    return worst(results[name].status for name in health.monitor.names(probe))
 
 
 def _row(health: Health, result: Result, now: float) -> Row:
@@ -106,6 +109,7 @@ def _row(health: Health, result: Result, now: float) -> Row:
         max(0.0, now - past.since) if past.since and past.status is result.status else None,
         max(0.0, now - result.at),
         result.duration_seconds,
+        result.value,
         past.results,
     )
 

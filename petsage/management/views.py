@@ -5,6 +5,7 @@ from typing import cast
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 
 from petsage.checks import Result, Status
@@ -18,8 +19,6 @@ from petsage.management.ledger import Ledger
 
 HEALTH_JSON = "application/health+json"
 """The media type of draft-inadarei-api-health-check-06."""
-
-_OFFERS = ("text/plain", HEALTH_JSON, "application/json")
 
 # A kubelet keeps 10 KiB of a body (k8s.io/kubernetes/pkg/probe/http: maxRespBodyLength).
 _BODY_BYTES = 10 * 1024 - 256
@@ -84,8 +83,7 @@ def status_page() -> Response:
     """All that the instance knows of itself. The page is well, whatever it tells: it is a 200."""
     health = current_health()
     seen = status.overview(health, _ledger(), time.time())
-    offers = ("text/html", "application/json")
-    if request.accept_mimetypes.best_match(offers, default=offers[0]) == "application/json":
+    if _wanted("text/html", "application/json") == "application/json":
         response = _unstored(overview_body(seen), "application/json")
     else:
         response = _unstored(page.render(seen), "text/html; charset=utf-8")
@@ -100,6 +98,13 @@ def prometheus_metrics() -> Response:
     """What Prometheus reads."""
     body = generate_latest(current_app.extensions["petsage_metrics"])
     return _unstored(body, CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _wanted(*offers: str) -> str:
+    """The media type that the client wants most, whatever its parameters; else the first."""
+    accepted = request.accept_mimetypes
+    bare = MIMEAccept([(one.partition(";")[0].strip(), quality) for one, quality in accepted])
+    return bare.best_match(offers, default=offers[0]) or offers[0]
 
 
 def _unstored(body: bytes | str, content_type: str) -> Response:
@@ -127,8 +132,8 @@ def _answer(probe: str, name: str | None) -> Response:
     health = current_health()
     report = health.report(probe, _names(health.monitor.names(probe), name))
     g.failed = report.failed
-    g.told = ", ".join(f"{r.name}: {r.reason}" for r in report.results if r.status is Status.FAIL)
-    media_type = request.accept_mimetypes.best_match(_OFFERS, default="text/plain")
+    g.told = ", ".join(f"{r.name}: {r.reason}" for r in report.failures)
+    media_type = _wanted("text/plain", HEALTH_JSON, "application/json")
     if media_type == "text/plain":
         body = _text(report, "verbose" in request.args).encode()
     else:
@@ -155,7 +160,7 @@ def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
 
 
 def _text(report: Report, verbose: bool) -> str:
-    lines = [_line(r) for r in report.results if verbose or r.status is Status.FAIL]
+    lines = [_line(result) for result in (report.results if verbose else report.failures)]
     last = "failed\n" if report.status is Status.FAIL else "ok\n"
     return "".join([*(lines if verbose else _bounded(lines)), last])
 

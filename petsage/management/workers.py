@@ -1,4 +1,4 @@
-"""Evidence that the application workers finish requests; only the management side can have it."""
+"""The condition of the application workers: do they finish requests? The management side asks."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from petsage import sockets
 from petsage.address import Address
 from petsage.clock import Clock
-from petsage.health.report import Evidence
+from petsage.health.report import Condition
 from petsage.scoreboard import Scoreboard
 
 READY_SECONDS = 5
@@ -40,28 +40,25 @@ class Workers:
         self._asked_at = float("-inf")
         self._waiting_since: float | None = None
 
-    def evidence(self) -> Evidence:
-        """What the probes are told: each verdict is there at once, and starts an ask beside."""
-        return Evidence(
-            "workers",
-            {
-                "live": lambda: self._verdict(self._stuck_seconds),
-                "ready": lambda: self._verdict(READY_SECONDS),
-                "startup": self._first_answer,
-            },
-        )
+    def condition(self) -> Condition:
+        """What each probe gets: it is there at once, and an ask begins beside."""
+        return Condition("workers", ("live", "ready", "startup"), self._reasons)
 
-    def _verdict(self, limit: float) -> str:
+    def _reasons(self) -> dict[str, str]:
         self._ask_beside()
+        silent = self._silent_seconds()
+        return {
+            "live": _stuck(silent, self._stuck_seconds),
+            "ready": _stuck(silent, READY_SECONDS),
+            "startup": "" if self._board.finished_at else "no worker has answered yet",
+        }
+
+    def _silent_seconds(self) -> float:
+        """For how long an ask has waited while no request was finished; 0 if none waits."""
         waiting_since = self._waiting_since
-        if waiting_since is None or not limit:
-            return ""
-        silent = self._clock.now() - max(waiting_since, self._board.finished_at)
-        return f"no worker has finished a request for {silent:.0f} s" if silent >= limit else ""
-
-    def _first_answer(self) -> str:
-        self._ask_beside()
-        return "" if self._board.finished_at else "no worker has answered yet"
+        if waiting_since is None:
+            return 0.0
+        return self._clock.now() - max(waiting_since, self._board.finished_at)
 
     def _ask_beside(self) -> None:
         """Begins an ask, unless one is under way or the last one began within a second."""
@@ -94,6 +91,12 @@ class Workers:
         except OSError:  # nobody listens
             return False
         return False
+
+
+def _stuck(silent: float, limit: float) -> str:
+    if not limit or silent < limit:
+        return ""
+    return f"no worker has finished a request for {silent:.0f} s"
 
 
 def ask(address: Address) -> None:

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from petsage import CheckFailed, Status
-from petsage.checking.run import run
+from petsage import CheckFailed, CheckWarns, Status, Value
+from petsage.checking.run import as_json, as_table, run
 from tests.fakes import ManualClock, Subject, check
 from tests.support import PETSAGE, environment_of, free_port, wait_until
 
@@ -29,6 +29,19 @@ def test_every_check_is_run_whatever_its_probes():
     subjects = [Subject(), Subject(CheckFailed("down"))]
     report = run([check("a", subjects[0], probes={"live"}), check("b", subjects[1], probes={})])
     assert [(r.name, r.status) for r in report.results] == [("a", "pass"), ("b", "fail")]
+
+
+def test_what_a_check_has_observed_is_printed():
+    def growing():
+        raise CheckWarns("growing", value=Value(73, "messages"))
+
+    report = run([check("queue", growing), check("load", lambda: 0.5)])
+    queue, load = as_table(report).splitlines()
+    assert queue.startswith("queue  warn ")
+    assert queue.endswith(" s  73 messages: growing")
+    assert load.endswith(" s  0.5")
+    observed = [one["value"] for one in json.loads(as_json(report))["checks"]]
+    assert observed == [{"number": 73, "unit": "messages"}, {"number": 0.5, "unit": ""}]
 
 
 def test_a_check_may_take_its_own_timeout():

@@ -12,12 +12,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from petsage import CheckFailed
 from petsage.config import Config
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.browser import chromium, complaints, requested
-from tests.fakes import Subject, check
+from tests.fakes import Subject, check, condition
 from tests.support import get, served, wait_until
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -55,12 +54,12 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def instance(*checks, evidence=(), draining=False, port=0):
+def instance(*checks, conditions=(), draining=False, port=0):
     """The management application of an instance in this process; yields its base URL."""
     scoreboard = Scoreboard()
     scoreboard.draining = draining
     health = Health(
-        Monitor(checks, [drain(scoreboard), *evidence]), scoreboard, Config(instance="i1")
+        Monitor(checks, [drain(scoreboard), *conditions]), scoreboard, Config(instance="i1")
     )
     app = management.create_app(health)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
@@ -134,8 +133,8 @@ def test_a_check_turns_red_while_the_page_is_open_and_the_reader_keeps_the_place
 
 
 def test_hostile_names_reasons_and_agents_stay_text(browser):
-    evidence = [Evidence(HOSTILE, {"ready": lambda: HOSTILE})]
-    with instance(check(run=Subject(CheckFailed(HOSTILE))), evidence=evidence) as url:
+    conditions = [condition(HOSTILE, ready=lambda: HOSTILE)]
+    with instance(check(run=Subject(CheckFailed(HOSTILE))), conditions=conditions) as url:
         get(f"{url}/readyz", headers={"User-Agent": HOSTILE})
         requested(browser), complaints(browser)
         for _ in range(2):

@@ -3,8 +3,8 @@
 from petsage import CheckFailed, Result, Status
 from petsage.health.history import CHANGES, RESULTS, History
 from petsage.health.monitor import Monitor
-from petsage.health.report import ALL, Evidence
-from tests.fakes import ManualClock, Subject, check
+from petsage.health.report import ALL, Condition
+from tests.fakes import ManualClock, Subject, check, condition
 
 
 def result(status, at, name="db"):
@@ -64,10 +64,10 @@ def test_the_monitor_remembers_its_runs():
     assert [c.result.reason for c in monitor.changes()] == ["", "down"]
 
 
-def test_a_change_of_evidence_is_remembered_and_told_once(caplog):
+def test_a_change_of_a_condition_is_remembered_and_logged_once(caplog):
     caplog.set_level("INFO")
     clock, unwell = ManualClock(), []
-    drain = Evidence("drain", {"ready": lambda: "stopping" if unwell else ""})
+    drain = condition("drain", ready=lambda: "stopping" if unwell else "")
     monitor = Monitor([], [drain], clock)
     monitor.report("ready")
     unwell.append(True)
@@ -89,22 +89,10 @@ def test_who_looks_at_all_asks_every_check_but_none_more_often_than_its_freshnes
     assert (smoke.runs, ready.runs) == (1, 1)
 
 
-def test_what_is_known_is_told_without_a_run_and_leaves_out_what_is_too_old():
-    clock, subject = ManualClock(), Subject()
-    monitor = Monitor([check(run=subject, stale_seconds=30)], clock=clock)
-    assert monitor.known().results == ()
-    monitor.report("ready")
-    clock.time += 30
-    assert [r.name for r in monitor.known().results] == ["database"]
-    clock.time += 0.1
-    assert monitor.known().results == ()
-    assert subject.runs == 1
-
-
-def test_evidence_at_large_fails_if_any_probe_but_startup_would_be_told_so():
-    told = {"live": "", "ready": "", "startup": "not yet"}
-    evidence = Evidence("workers", {probe: lambda probe=probe: told[probe] for probe in told})
-    monitor = Monitor([], [evidence], ManualClock())
+def test_a_condition_is_unwell_if_it_is_for_any_probe_but_startup():
+    reasons = {"live": "", "ready": "", "startup": "not yet"}
+    workers = Condition("workers", tuple(reasons), lambda: reasons)
+    monitor = Monitor([], [workers], ManualClock())
     assert monitor.report(ALL).status is Status.PASS
-    told["live"] = "stuck"
+    reasons["live"] = "stuck"
     assert monitor.report(ALL).results[0].reason == "stuck"

@@ -11,9 +11,9 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from petsage import CheckFailed, Status
+from petsage.clock import SystemClock
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence
-from tests.fakes import ManualClock, Subject, check, in_a_child, without_threads
+from tests.fakes import ManualClock, Subject, check, condition, in_a_child, without_threads
 from tests.support import wait_until
 
 
@@ -329,11 +329,13 @@ def test_what_came_for_this_report_is_told_however_long_another_check_took(probe
     assert clock.time > 1000
 
 
-def test_a_run_that_the_clock_left_behind_is_given_up():
+def test_a_run_that_the_clock_left_behind_is_given_up_after_its_timeout():
     clock, subject = ManualClock(patience_seconds=0.05), Subject(hung=True)
     monitor = Monitor([check(run=subject)], clock=clock)
     monitor.report("ready")
     clock.time -= 500
+    assert only(monitor.report("ready")).reason == "no result within 0.8 s"
+    clock.time += 2
     assert only(monitor.report("ready")).reason == "timed out after 2 s"
     subject.go.set()
 
@@ -345,6 +347,49 @@ def test_a_report_waits_for_a_run_no_longer_than_its_timeout():
     assert only(monitor.report("ready")).reason == "timed out after 0.25 s"
     assert clock.time - asked == pytest.approx(0.25)
     subject.go.set()
+
+
+def test_a_run_under_way_while_the_clock_is_set_back_still_counts():
+    clock, subject = ManualClock(patience_seconds=0.05), Subject(hung=True)
+    monitor = Monitor([check(run=subject)], clock=clock)
+    monitor.report("ready")
+    clock.time -= 500
+    subject.go.set()
+    clock.patience_seconds = 5
+    assert only(monitor.report("ready")).status is Status.PASS
+    assert subject.runs == 1
+
+
+def test_nothing_is_reused_with_fresh_seconds_0_and_all_who_ask_share_the_next_run():
+    runs, go = [], threading.Event()
+    waiting = []
+
+    def run():
+        runs.append(len(runs) + 1)
+        number = runs[-1]
+        assert go.wait(30)
+        raise CheckFailed(f"run {number}")
+
+    class Counting(SystemClock):
+        def wait(self, event, seconds):
+            waiting.append(event)
+            return super().wait(event, seconds)
+
+    monitor = Monitor([check(run=run, fresh_seconds=0)], clock=Counting())
+    reports = []
+    callers = [
+        threading.Thread(target=lambda: reports.append(only(monitor.report("smoke")).reason))
+        for _ in range(6)
+    ]
+    for number in range(6):
+        callers[number].start()
+        wait_until(lambda: len(waiting) > number)  # noqa: B023
+    go.set()
+    for caller in callers:
+        caller.join(10)
+    assert runs == [1, 2]
+    assert reports.count("run 2") >= 5  # the first may have been slow to look
+    assert only(monitor.report("smoke")).reason == "run 3"
 
 
 def test_a_system_without_threads_fails_the_check_and_not_the_report():
@@ -457,8 +502,8 @@ def test_a_report_does_not_wait_for_the_log():
         logger.removeHandler(handler)
 
 
-def test_evidence_is_told_at_once_beside_the_checks():
-    unwell = Evidence("drain", {"ready": lambda: "stopping"})
+def test_a_condition_is_reported_at_once_beside_the_checks():
+    unwell = condition("drain", ready=lambda: "stopping")
     monitor = Monitor([check()], [unwell])
     assert monitor.names("ready") == ("drain", "database")
     assert monitor.names("smoke") == ("database",)

@@ -3,13 +3,12 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from petsage import CheckFailed
+from petsage import CheckFailed, CheckWarns, Value
 from petsage.config import package_version
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from petsage.management import views as management
-from tests.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check, condition
 
 
 @pytest.fixture
@@ -21,8 +20,8 @@ def clock():
 def operator(scoreboard, config, clock):
     """Asks the management application of an instance that has these checks."""
 
-    def client(*checks, evidence=()):
-        monitor = Monitor(checks, [drain(scoreboard), *evidence], clock)
+    def client(*checks, conditions=()):
+        monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
         return management.create_app(Health(monitor, scoreboard, config)).test_client()
 
     return client
@@ -42,39 +41,66 @@ def status_of(name, read):
     """The statuses that this check has: one, or none if it is not known."""
     key = "petsage_check_status"
     statuses = ("pass", "warn", "fail")
-    return [s for s in statuses if read[key, ("check", name), ("status", s)]]
+    return [s for s in statuses if read.get((key, ("check", name), ("status", s)))]
 
 
-def test_a_scrape_runs_no_check(operator):
+def test_a_scrape_asks_each_check_but_none_more_often_than_its_freshness(operator, clock):
+    subject = Subject(CheckFailed("down"))
+    client = operator(check(run=subject, probes={"startup"}))
+    for _ in range(50):
+        assert status_of("database", samples(client)) == ["fail"]
+        clock.time += 0.09
+    assert subject.runs == 1
+
+
+def test_what_only_the_smoke_test_asks_is_shown_by_a_scrape_and_not_run(operator, clock):
     subject = Subject()
-    read = samples(operator(check(run=subject)))
+    client = operator(check("partner", subject, probes={"smoke"}, stale_seconds=30))
+    read = samples(client)
     assert subject.runs == 0
-    assert status_of("database", read) == []
-    assert ("petsage_check_age_seconds", ("check", "database")) not in read
+    assert status_of("partner", read) == []
+    assert read["petsage_check_runs_total", ("check", "partner"), ("outcome", "pass")] == 0
+    client.application.extensions["petsage"].report("smoke")
+    assert status_of("partner", samples(client)) == ["pass"]
+    clock.time += 31
+    assert status_of("partner", samples(client)) == []
+    assert subject.runs == 1
+
+
+def test_a_scrape_takes_no_longer_than_a_probe(operator, clock):
+    clock.patience_seconds = 0.01
+    hung = [Subject(hung=True) for _ in range(10)]
+    client = operator(*(check(f"c{i}", subject) for i, subject in enumerate(hung)))
+    asked = clock.time
+    assert status_of("c9", samples(client)) == ["fail"]
+    assert clock.time - asked == pytest.approx(0.8)
+    for subject in hung:
+        subject.go.set()
+
+
+def test_what_a_check_has_observed_is_a_gauge_with_its_unit(operator):
+    def growing():
+        raise CheckWarns("growing", value=Value(73, "messages"))
+
+    read = samples(operator(check("queue", growing), check("load", lambda: 0.5), check()))
+    assert read["petsage_check_value", ("check", "queue"), ("unit", "messages")] == 73
+    assert read["petsage_check_value", ("check", "load"), ("unit", "")] == 0.5
+    assert len([key for key in read if key[0] == "petsage_check_value"]) == 2
 
 
 def test_each_check_is_told_with_status_duration_age_and_runs(operator, clock):
     client = operator(check(run=Subject(CheckFailed("down"))), check("disk"))
     client.get("/readyz")
-    clock.time += 7
+    clock.time += 4
     read = samples(client)
     assert (status_of("database", read), status_of("disk", read)) == (["fail"], ["pass"])
     assert read["petsage_check_duration_seconds", ("check", "database")] == 0
-    assert read["petsage_check_age_seconds", ("check", "database")] == 7
+    assert read["petsage_check_age_seconds", ("check", "database")] == 4
     runs = {
         outcome: read["petsage_check_runs_total", ("check", "database"), ("outcome", outcome)]
         for outcome in ("pass", "warn", "fail")
     }
     assert runs == {"pass": 0, "warn": 0, "fail": 1}
-
-
-def test_a_result_that_is_too_old_is_no_status_any_more(operator, clock):
-    client = operator(check(stale_seconds=30))
-    client.get("/readyz")
-    clock.time += 31
-    read = samples(client)
-    assert status_of("database", read) == []
-    assert read["petsage_check_age_seconds", ("check", "database")] == 31
 
 
 def test_answers_to_probes_are_counted_by_probe_and_code(operator):
@@ -117,7 +143,7 @@ def test_no_client_makes_a_series(operator):
 
 def test_a_hostile_name_is_a_label_and_nothing_else(operator):
     name = 'x"} 1\npetsage_forged 1\n#\\'
-    read = samples(operator(evidence=[Evidence(name, {"ready": str})]))
+    read = samples(operator(conditions=[condition(name, ready=str)]))
     assert status_of(name, read) == ["pass"]
     assert ("petsage_forged",) not in read
 

@@ -7,13 +7,12 @@ from datetime import datetime
 
 import pytest
 
-from petsage import CheckFailed, Result, Status
+from petsage import CheckFailed, CheckWarns, Result, Status, Value
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from petsage.management import views as management
 from petsage.management.status import bars, counts, span
-from tests.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check, condition
 
 JSON = {"Accept": "application/json"}
 HOSTILE = "<script>alert(1)</script>"
@@ -28,9 +27,9 @@ def clock():
 def operator(scoreboard, config, clock):
     """Asks the management application of an instance that has these checks."""
 
-    def client(*checks, evidence=()):
+    def client(*checks, conditions=()):
         scoreboard.began_at = clock.time - 3600
-        monitor = Monitor(checks, [drain(scoreboard), *evidence], clock)
+        monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
         return management.create_app(Health(monitor, scoreboard, config)).test_client()
 
     return client
@@ -131,7 +130,7 @@ def test_options_is_no_probe_and_an_error_tells_what_it_is(operator):
     def broken():
         raise RuntimeError
 
-    client = operator(evidence=[Evidence("broken", {"live": broken})])
+    client = operator(conditions=[condition("broken", live=broken)])
     client.options("/readyz")
     client.get("/livez")
     ledger = client.application.extensions["petsage_ledger"]
@@ -206,13 +205,26 @@ def test_how_long_is_not_told_of_a_status_that_another_probe_was_told(operator, 
 
 def test_names_reasons_and_agents_are_text_whatever_they_hold(operator):
     client = operator(
-        check(run=Subject(CheckFailed(HOSTILE))), evidence=[Evidence(HOSTILE, {"ready": str})]
+        check(run=Subject(CheckFailed(HOSTILE))), conditions=[condition(HOSTILE, ready=str)]
     )
     client.get("/readyz", headers={"User-Agent": HOSTILE})
     page = client.get("/status").text
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
     assert HOSTILE not in page
     assert page.count("<script>") == 1
+
+
+def test_what_a_check_has_observed_is_shown(operator):
+    def growing():
+        raise CheckWarns("growing", value=Value(73, "messages"))
+
+    client = operator(check("queue", growing), check("load", lambda: 0.5))
+    page = client.get("/status").text
+    assert ">73 messages: growing</td>" in page
+    assert ">0.5</td>" in page
+    _, queue, load = client.get("/status", headers=JSON).json["checks"]
+    assert queue["value"] == queue["results"][0]["value"] == {"number": 73, "unit": "messages"}
+    assert load["value"] == {"number": 0.5, "unit": ""}
 
 
 def test_a_drain_is_the_verdict(operator, scoreboard):

@@ -5,20 +5,19 @@ from datetime import datetime
 
 import pytest
 
-from petsage import CheckFailed
+from petsage import CheckFailed, CheckWarns, Value
 from petsage.health.monitor import Monitor
-from petsage.health.report import Evidence
 from petsage.health.service import Health, drain
 from petsage.management import views as management
-from tests.fakes import ManualClock, Subject, check
+from tests.fakes import ManualClock, Subject, check, condition
 
 
 @pytest.fixture
 def operator(scoreboard, config):
     """Asks the management application of an instance that has these checks."""
 
-    def client(*checks, evidence=()):
-        monitor = Monitor(checks, [drain(scoreboard), *evidence], ManualClock())
+    def client(*checks, conditions=()):
+        monitor = Monitor(checks, [drain(scoreboard), *conditions], ManualClock())
         return management.create_app(Health(monitor, scoreboard, config)).test_client()
 
     return client
@@ -96,8 +95,9 @@ def test_a_drain_ends_readiness_and_says_why(operator, scoreboard):
 
 
 @pytest.mark.parametrize("media_type", ["application/health+json", "application/json"])
-def test_a_machine_gets_the_fields_of_health_json(mixed, media_type):
-    response = mixed.get("/readyz", headers={"Accept": media_type})
+@pytest.mark.parametrize("parameters", ["", ";version=1", "; charset=utf-8;q=0.9"])
+def test_a_machine_gets_the_fields_of_health_json(mixed, media_type, parameters):
+    response = mixed.get("/readyz", headers={"Accept": media_type + parameters})
     assert response.status_code == 503
     assert response.mimetype == media_type
     assert response.vary.as_set() == {"accept"}
@@ -109,6 +109,41 @@ def test_a_machine_gets_the_fields_of_health_json(mixed, media_type):
     assert (database["observedValue"], database["observedUnit"]) == (0.0, "ms")
     assert abs((datetime.now().astimezone() - datetime.fromisoformat(database["time"])).days) < 1
     assert "output" not in body["checks"]["disk:responseTime"][0]
+    types = {key: one["componentType"] for key, (one,) in body["checks"].items()}
+    assert types.pop("drain:responseTime") == "system"
+    assert set(types.values()) == {"component"}
+
+
+def test_health_json_has_what_a_check_has_observed(operator):
+    def growing():
+        raise CheckWarns("growing", value=Value(73, "messages"))
+
+    client = operator(check("queue", growing), check("load", lambda: 0.5))
+    body = client.get("/readyz", headers={"Accept": "application/health+json"}).json
+    (queue,), (load,) = body["checks"]["queue:value"], body["checks"]["load:value"]
+    assert (queue["observedValue"], queue["observedUnit"]) == (73, "messages")
+    assert (queue["status"], queue["output"], queue["componentType"]) == (
+        "warn",
+        "growing",
+        "component",
+    )
+    assert load["observedValue"] == 0.5
+    assert "observedUnit" not in load
+
+
+def test_after_the_start_the_startup_probe_passes_and_still_shows_its_checks(operator):
+    subject = Subject()
+    client = operator(check(run=subject, fresh_seconds=0))
+    assert client.get("/startupz").status_code == 200
+    subject.error = CheckFailed("down")
+    response = client.get("/startupz", headers={"Accept": "application/health+json"})
+    assert (response.status_code, response.json["status"]) == (200, "pass")
+    assert response.json["checks"]["database:responseTime"][0]["status"] == "fail"
+    assert client.get("/startupz").text == "ok\n"
+    verbose = client.get("/startupz?verbose")
+    assert (verbose.status_code, verbose.text) == (200, "[-]database failed: down\nok\n")
+    ledger = client.application.extensions["petsage_ledger"]
+    assert not any(entry.failed or entry.told for entry in ledger.entries())
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "text/plain", "", "nonsense;;q=x"])
@@ -140,9 +175,9 @@ def test_the_index_says_what_is_here(operator):
         assert path in text
 
 
-def test_evidence_that_something_is_stuck_fails_the_live_probe(operator):
-    stuck = Evidence("workers", {"live": lambda: "no worker has finished a request for 120 s"})
-    response = operator(evidence=[stuck]).get("/livez")
+def test_a_condition_that_something_is_stuck_fails_the_live_probe(operator):
+    stuck = condition("workers", live=lambda: "no worker has finished a request for 120 s")
+    response = operator(conditions=[stuck]).get("/livez")
     assert response.status_code == 503
     assert response.text.startswith("[-]workers failed: no worker has finished")
 

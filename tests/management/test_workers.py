@@ -1,4 +1,4 @@
-"""Promises of the evidence that workers finish requests: busy is not stuck, idle is not stuck."""
+"""Promises of the condition that workers finish requests: busy is not stuck, idle is not stuck."""
 
 import socket
 import threading
@@ -41,9 +41,9 @@ def clock():
 
 @pytest.fixture
 def verdict(listener, scoreboard, clock):
-    """What a probe is told now."""
-    verdicts = Workers(listener, scoreboard, clock, stuck_seconds=120).evidence().verdicts
-    return lambda probe: verdicts[probe]()
+    """What a probe gets now."""
+    reasons = Workers(listener, scoreboard, clock, stuck_seconds=120).condition().reasons
+    return lambda probe: reasons()[probe]
 
 
 def settled(verdict, listener, asks):
@@ -124,15 +124,15 @@ def test_where_nobody_listens_nothing_waits(verdict, listener, clock):
 
 
 def test_a_system_without_threads_is_not_taken_for_stuck_workers(scoreboard, clock):
-    verdicts = Workers(lambda: None, scoreboard, clock, 120).evidence().verdicts
+    reasons = Workers(lambda: None, scoreboard, clock, 120).condition().reasons
 
-    def told():
+    def live():
         without_threads()
-        verdicts["live"]()
+        reasons()
         clock.time += 1000
-        return verdicts["live"]()
+        return reasons()["live"]
 
-    assert in_a_child(told) == ""
+    assert in_a_child(live) == ""
 
 
 def test_it_recovers_by_itself(verdict, listener, clock):
@@ -160,10 +160,10 @@ def test_startup_waits_for_the_first_answer(verdict, scoreboard):
 
 def test_stuck_seconds_zero_is_never_stuck(listener, scoreboard, clock):
     listener.go.clear()
-    live = Workers(listener, scoreboard, clock, stuck_seconds=0).evidence().verdicts["live"]
-    assert live() == ""
+    reasons = Workers(listener, scoreboard, clock, stuck_seconds=0).condition().reasons
+    assert reasons()["live"] == ""
     clock.time += 1e6
-    assert live() == ""
+    assert reasons()["live"] == ""
 
 
 def served_once(listener, answer):

@@ -1,0 +1,75 @@
+"""What a run of a check says: what it returned or raised, as an outcome."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value, frames, whereabouts
+from petsage.printable import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run says of its check."""
+
+    reason: str = ""
+    """What is unwell; empty when all is well."""
+    value: Value | None = None
+    warns: bool = False
+    """Whether it is a warn even if the check is critical."""
+    frames: str = ""
+    """Where an exception that nobody expected was raised."""
+    message: str = ""
+    """What that exception says: it may hold a secret."""
+
+    def status(self, check: Check) -> Status:
+        """How well the check is."""
+        if not self.reason:
+            return Status.PASS
+        return Status.FAIL if check.critical and not self.warns else Status.WARN
+
+
+def outcome_of(run: Callable[[], object]) -> Outcome:
+    """Runs a check once."""
+    try:
+        return _judged(run)
+    # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
+    except BaseException as error:
+        reason = one_line(f"raised {whereabouts(error, _package(run))}")
+        return Outcome(reason, frames=frames(error), message=_message(error))
+
+
+def _judged(run: Callable[[], object]) -> Outcome:
+    try:
+        returned = run()
+    except CheckFailed as failure:
+        reason = one_line(failure) or "failed"
+        return Outcome(reason, Value.of(failure.value), isinstance(failure, CheckWarns))
+    if returned is None or returned is True:
+        return Outcome()
+    if value := Value.of(returned):
+        return Outcome(value=value)
+    return Outcome("returned False" if returned is False else _refused(returned))
+
+
+def _refused(returned: object) -> str:
+    if inspect.iscoroutine(returned):
+        returned.close()  # or Python warns that nobody has awaited it
+    return one_line(
+        f"returned a {type(returned).__name__}: a check returns None, True or a number, or raises"
+    )
+
+
+def _package(run: object) -> str:
+    """The top-level package that a check's function belongs to."""
+    while isinstance(run, partial):
+        run = run.func
+    return str(getattr(run, "__module__", "")).partition(".")[0]
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return one_line(error, 1000)
+    except Exception:
+        return ""
