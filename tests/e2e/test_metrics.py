@@ -1,12 +1,14 @@
 """Promises to Prometheus: promtool finds nothing to mend, a real one scrapes, the alerts fire."""
 
+import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import yaml
 
+from tests.e2e import servers
 from tests.support import PETSAGE, free_port, get, served, tool, wait_until
 
 
@@ -40,13 +42,17 @@ def test_promtool_finds_nothing_to_mend(service):
 
 @contextmanager
 def prometheus(folder, target):
-    """A real Prometheus, configured as printed, but with this target, and scraping each second."""
+    """A real Prometheus, configured as printed, but with this target, and with times shortened."""
     text = printed("prometheus")
     for old, new in (("127.0.0.1:8001", target), ("_interval: 15s", "_interval: 1s")):
         assert old in text
         text = text.replace(old, new)
     (folder / "prometheus.yaml").write_text(text)
-    (folder / "alerts.yaml").write_text(printed("alerts"))
+    alerts = printed("alerts")
+    for long, short in (("for: 1m", "for: 2s"), ("for: 5m", "for: 2s")):
+        assert long in alerts
+        alerts = alerts.replace(long, short)
+    (folder / "alerts.yaml").write_text(alerts)
     address = f"127.0.0.1:{free_port()}"
     command = [
         tool("prometheus"),
@@ -81,6 +87,33 @@ def test_a_real_prometheus_scrapes_it(service, tmp_path):
         assert float(answers["value"][1]) >= 1
 
 
+def test_an_alert_fires_when_a_database_dies_that_nobody_probes_and_resolves_after(tmp_path):
+    with ExitStack() as stack:
+        database = stack.enter_context(servers.postgresql())
+        login = f"{database.user}:{database.password}@{servers.HOST}:{database.port}"
+        checks = f"database=postgresql://{login}/postgres#timeout=1&fresh=1&stale=2"
+        instance = stack.enter_context(served(tmp_path, workers=1, checks=checks))
+        target = instance.management.removeprefix("http://")
+        url = stack.enter_context(prometheus(tmp_path, target))
+
+        def ask(query):
+            return get(f"{url}/api/v1/query", fields={"query": query}).json()["data"]["result"]
+
+        def firing():
+            alerts = ask('ALERTS{alertstate="firing"}')
+            return {(a["metric"]["alertname"], a["metric"].get("check")) for a in alerts}
+
+        well = 'petsage_check_status{check="database",status="pass"} == 1'
+        wait_until(lambda: ask(well), seconds=30)
+        assert firing() == set()
+        database.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: firing() == {("PetSageCheckFails", "database")}, seconds=30)
+        finally:
+            database.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: ask(well) and firing() == set(), seconds=30)
+
+
 def test_the_printed_files_are_valid(tmp_path):
     (tmp_path / "prometheus.yaml").write_text(printed("prometheus"))
     (tmp_path / "alerts.yaml").write_text(printed("alerts"))
@@ -96,6 +129,12 @@ def series(name, values, **labels):
 UP = series("up", "1x60", job="petsage", instance="a")
 
 
+def status_series(check, *values):
+    """The series of a check: of its passes, its warnings and its failures."""
+    pairs = zip(("pass", "warn", "fail"), values, strict=True)
+    return [check_series(check, one, status) for status, one in pairs]
+
+
 def check_series(check, values, status="fail"):
     return series("petsage_check_status", values, check=check, status=status, instance="a")
 
@@ -106,6 +145,7 @@ ALERTS = {
     "PetSageStuck": ([check_series("workers", "0 1x9")], "1m", "2m"),
     "PetSageCheckFails": ([check_series("database", "0 1x9")], "1m", "2m"),
     "PetSageCheckWarns": ([check_series("cache", "0 1x20", "warn")], "10m", "11m"),
+    "PetSageCheckUnknown": (status_series("partner", "1 0x20", "0x20", "0x20"), "5m", "6m"),
     "PetSageCheckFlaps": (
         [
             series("petsage_check_runs_total", "0+8x90", check="c", outcome="pass", instance="a"),
@@ -126,8 +166,9 @@ ALERTS = {
 }
 WELL = [
     UP,
-    *(check_series(name, "0x90") for name in ("workers", "database", "drain")),
-    check_series("database", "0x90", "warn"),
+    *status_series("workers", "1x90", "0x90", "0x90"),
+    *status_series("database", "1x90", "0x90", "0x90"),
+    *status_series("drain", "1x90", "0x90", "0x90"),
     series("petsage_check_runs_total", "0+10x90", check="c", outcome="pass", instance="a"),
     series("petsage_check_runs_total", "0x90", check="c", outcome="fail", instance="a"),
     series("petsage_draining", "0x90", instance="a"),
@@ -184,7 +225,8 @@ def test_no_alert_fires_while_all_is_well(tmp_path):
 
 
 def test_a_drain_of_the_usual_length_alerts_nobody(tmp_path):
-    given = [check_series("drain", "0 1x4 0x20"), series("petsage_draining", "0 1x4 0x20")]
+    drain = status_series("drain", "1 0x4 1x20", "0x25", "0 1x4 0x20")
+    given = [*drain, series("petsage_draining", "0 1x4 0x20")]
     expected = [firing(alert, at, 0) for alert in names() for at in ("2m", "4m", "15m")]
     done = rules_test(
         tmp_path, [{"interval": "1m", "input_series": given, "promql_expr_test": expected}]
