@@ -13,6 +13,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from petsage.address import Address
+from petsage.baked import RELEASE, baked_release
 from petsage.checks import Check
 from petsage.cpus import available_cpus
 from petsage.errors import PetSageError, nearest
@@ -75,7 +76,8 @@ def _header_value() -> fields.String:
     # It goes into a header and a metric's label, so: no spaces, no control characters.
     return fields.String(
         validate=validate.Regexp(
-            r"[!-~]{1,128}\Z", error="must be 1 to 128 printable ASCII characters without spaces"
+            rf"{RELEASE.pattern}\Z",
+            error="must be 1 to 128 printable ASCII characters without spaces",
         )
     )
 
@@ -125,8 +127,8 @@ class Config:
     stuck_seconds: float = 120
     """How long an ask to the workers may stay without any finished request before the live probe
     fails; 0 turns that off."""
-    release: str = field(default_factory=package_version)
-    """What is running."""
+    release: str = field(default_factory=lambda: baked_release() or package_version())
+    """What is running: the release that the image was built as, or else the package's version."""
     instance: str = ""
     """Which copy of it; by default a short hash of host name and bind address."""
     proxies: int = 0
@@ -152,9 +154,18 @@ class Config:
         except ValidationError as error:
             for name, messages in error.messages_dict.items():
                 problems += [f"{_variable(name)}: {message}" for message in messages]
+        else:
+            problems += _contradicted(loaded.get("release"), baked_release())
         if problems:
             raise ConfigError(*problems)
         return cls(**loaded)
+
+
+def _contradicted(given: str | None, baked: str | None) -> list[str]:
+    """An image tells what it was built as: a variable beside it can only be wrong."""
+    if given is None or baked is None or given == baked:
+        return []
+    return [f"PETSAGE_RELEASE: this image was built as release {baked}; leave the variable out"]
 
 
 def _variable(field_name: str) -> str:

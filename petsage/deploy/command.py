@@ -1,10 +1,13 @@
 """The command `petsage deploy`: each of its commands prints a file."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
 
 import click
 
 from petsage import deploy
+from petsage.deploy import cluster
 
 FILES = (
     (
@@ -57,28 +60,100 @@ def _print(file: str) -> None:
     click.echo(deploy.text(file), nl=False)
 
 
-for _name, _file, _help, _example in FILES:
+for _command, _file, _help, _example in FILES:
     command.add_command(
         click.Command(
-            _name,
+            _command,
             callback=partial(_print, _file),
             help=f"{_help}\n\n\b\nExample:\n  {_example}",
         )
     )
 
 
+def _checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    """An option's type, which shows the user the words of the check."""
+
+    @wraps(check)
+    def convert(text: str) -> Any:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+_name = click.option(
+    "--name",
+    type=_checked(cluster.name),
+    default="petsage",
+    show_default=True,
+    help="The name of every object.",
+)
+_namespace = click.option(
+    "--namespace",
+    type=_checked(cluster.namespace),
+    help="The namespace of every object. By default it is the one that kubectl applies them in.",
+)
+
+
 @command.command()
-@click.option("--image", required=True, help="The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].")
-@click.option("--release", required=True, help="The release that the image holds.")
-def kubernetes(image: str, release: str) -> None:
+@click.option(
+    "--image",
+    type=_checked(cluster.image),
+    required=True,
+    help="The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].",
+)
+@click.option(
+    "--release",
+    type=_checked(cluster.release),
+    required=True,
+    help="The release that the image holds: the value of a label.",
+)
+@_name
+@_namespace
+@click.option(
+    "--replicas",
+    type=_checked(cluster.replicas),
+    default="3:10",
+    show_default=True,
+    metavar="MIN[:MAX]",
+    help="How many pods the autoscaler runs. The smoke test waits for MIN of them.",
+)
+@click.option(
+    "--app", type=_checked(cluster.application), help="Serve this application: package.module:app."
+)
+@click.option(
+    "--monitoring-namespace",
+    "monitoring",
+    type=_checked(cluster.namespace),
+    default="monitoring",
+    show_default=True,
+    help="The one namespace that may reach the management port: where Prometheus runs.",
+)
+def kubernetes(
+    name: str, namespace: str | None, replicas: tuple[int, int], **more: str | None
+) -> None:
     """Print the Kubernetes manifests, and the Job that proves the rollout.
 
     \b
     Example:
-      petsage deploy kubernetes --image registry.example/petsage:1.0.0 --release 1.0.0
+      petsage deploy kubernetes --image registry.example/pets:1.0.0 --release 1.0.0
     """
-    try:
-        manifests = deploy.kubernetes(image, release)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    click.echo(manifests, nl=False)
+    least, most = replicas
+    place = cluster.Cluster(name=name, namespace=namespace)
+    click.echo(place.print("kubernetes.yaml", least=least, most=most, **more), nl=False)
+
+
+@command.command()
+@_name
+@_namespace
+def podmonitor(name: str, namespace: str | None) -> None:
+    """Print a PodMonitor, by which the Prometheus operator scrapes every pod.
+
+    \b
+    Example:
+      petsage deploy podmonitor --name pets | kubectl apply --filename -
+    """
+    place = cluster.Cluster(name=name, namespace=namespace)
+    click.echo(place.print("podmonitor.yaml"), nl=False)

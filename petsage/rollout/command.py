@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import click
 
+from petsage.baked import baked_release
 from petsage.client import Client, Target, resolve
 from petsage.options import seconds, seconds_or_0
 from petsage.rollout import arguments, progress, report
@@ -59,7 +60,12 @@ def _signals() -> Iterator[None]:
 @click.argument("targets", nargs=-1, metavar="TARGET...", callback=arguments.targets)
 @click.option("--every-address", is_flag=True, help="Ask each address that a name resolves to.")
 @click.option("--instances", type=COUNT, metavar="N", help="Ask on until N instances answered.")
-@click.option("--release", type=arguments.release, help="What each answer must carry.")
+@click.option(
+    "--release",
+    type=arguments.release,
+    default=baked_release,
+    help="What each answer must carry. In an image it is by default what that was built as.",
+)
 @click.option("--consecutive", type=COUNT, metavar="K", help="Want K good rounds in a row.")
 @click.option(
     "--wait", "wait_seconds", type=seconds_or_0, metavar="SECONDS", help="Try again for so long."

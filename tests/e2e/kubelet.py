@@ -101,10 +101,12 @@ class Kubelet:
         name: str = "petsage-7c5ddbdf54-x2x9z",
         secrets: Mapping[str, str] | None = None,
         restarts: bool = True,
+        image: Path | None = None,
         **variables: object,
     ) -> None:
         """`name` is the pod's, `secrets` are `name/key` to value. With `restarts=False` it only
-        finds out that a restart is due. `variables` are configuration without the prefix, in place
+        finds out that a restart is due. `image` is the root of another copy of PetSage, which is
+        run in place of this one. `variables` are configuration without the prefix, in place
         of the manifest's."""
         manifests = list(manifests)
         (deployment,) = [one for one in manifests if one["kind"] == "Deployment"]
@@ -120,6 +122,7 @@ class Kubelet:
         self._environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOSTNAME": name,
+            **({"PYTHONPATH": str(image)} if image else {}),
             **service_links(manifests),
             **dict(self._variables(secrets or {})),
             **{f"PETSAGE_{name.upper()}": str(value) for name, value in variables.items()},

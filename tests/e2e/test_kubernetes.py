@@ -6,12 +6,16 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import yaml
 
+from petsage.baked import bake
+from tests.builder.projects import project_copy
+from tests.deploy.printed import Manifests
 from tests.e2e.kubelet import Clock, Kubelet, service_links
-from tests.support import PETSAGE, free_port, get, holders, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, holders, wait_until
 
 PACE = 20
 """How much faster the kubelet's time runs than the machine's, where the test allows it."""
@@ -25,13 +29,25 @@ def manifests():
     return list(yaml.safe_load_all(subprocess.check_output(command)))
 
 
+def built(folder: Path, release: str) -> Path:
+    """A copy of PetSage as the build of an image leaves it."""
+    root = project_copy(folder)
+    bake(release, root / "petsage" / "RELEASE")
+    return root
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory) -> Path:
+    return built(tmp_path_factory.mktemp("image"), "2.0-rc.1")
+
+
 @pytest.fixture
-def run(manifests, tmp_path) -> Iterator[Run]:
+def run(manifests, image, tmp_path) -> Iterator[Run]:
     """Starts the pod under a kubelet, and waits until it is ready."""
     with ExitStack() as stack:
 
-        def started(pace=PACE, **options):
-            kubelet = Kubelet(manifests, tmp_path, Clock(pace), **options)
+        def started(pace=PACE, image=image, **options):
+            kubelet = Kubelet(manifests, tmp_path, Clock(pace), image=image, **options)
             kubelet.start()
             stack.callback(kubelet.kill)
             kubelet.watch(lambda: kubelet.ready)
@@ -113,24 +129,28 @@ def test_a_dependency_that_fails_costs_traffic_but_never_a_restart(run):
     assert (pod.restarted, pod.restart_due) == (0, False)
 
 
-def job(manifests, port, addresses, wait):
+def job(manifests, image, port, addresses, wait):
     """Runs the Job's own command, its name resolved to these addresses; returns its exit code."""
-    (spec,) = [one["spec"]["template"]["spec"] for one in manifests if one["kind"] == "Job"]
-    command = [one.replace(":8000", f":{port}") for one in spec["containers"][0]["command"]]
+    command = [one.replace(":8000", f":{port}") for one in Manifests.of(manifests).job_command()]
     command = [one.replace("--wait=120", f"--wait={wait}") for one in command]
     pinned = ["--resolve", f"petsage-headless:{port}:{','.join(addresses)}"]
-    return subprocess.run([PETSAGE, *command[1:], *pinned], check=False).returncode
+    environment = {**environment_of({}), "PYTHONPATH": str(image)}
+    return subprocess.run([PETSAGE, *command[1:], *pinned], env=environment).returncode
 
 
-def test_the_job_proves_a_rollout_only_when_every_pod_has_the_new_release(manifests, run):
+def test_the_job_proves_a_rollout_only_when_every_pod_has_the_release_of_its_image(
+    manifests, image, run, tmp_path
+):
     port, addresses = free_port(), [f"127.0.0.{number}" for number in (11, 12, 13)]
     pods = [run(name=f"petsage-{one}", bind=f"{one}:{port}") for one in addresses]
-    assert job(manifests, port, addresses, wait=30) == 0
+    assert job(manifests, image, port, addresses, wait=30) == 0
+    old = built(tmp_path, "1.9")
+    assert job(manifests, old, port, addresses, wait=1) == 4  # the image was changed elsewhere
     pods[0].kill()
-    assert job(manifests, port, addresses, wait=1) == 3  # one refuses
-    assert job(manifests, port, addresses[1:], wait=1) == 5  # two, not three
-    run(name="petsage-old", bind=f"{addresses[0]}:{port}", release="1.9")
-    assert job(manifests, port, addresses, wait=1) == 4
+    assert job(manifests, image, port, addresses, wait=1) == 3  # one refuses
+    assert job(manifests, image, port, addresses[1:], wait=1) == 5  # two, not three
+    run(name="petsage-old", bind=f"{addresses[0]}:{port}", image=old)
+    assert job(manifests, image, port, addresses, wait=1) == 4
 
 
 def test_the_links_that_kubernetes_injects_are_no_configuration(manifests, run):
