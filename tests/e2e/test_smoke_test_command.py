@@ -85,7 +85,7 @@ def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PIPELINES = re.findall(r"```yaml\n(.*?petsage smoke-test.*?)```", README, re.DOTALL)
+PIPELINES = re.findall(r"```yaml\n((?:(?!```).)*petsage smoke-test.*?)```", README, re.DOTALL)
 
 
 def line_of(pipeline: str) -> str:
