@@ -1,8 +1,8 @@
 """What is to be proven, and how one target is asked: this runs in the pool's threads."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from petsage.client import Answer, NoAnswer, Target
@@ -47,22 +47,6 @@ class RolloutPlan:
         return math.ceil(self.instances * (math.log(self.instances) + 12)) if self.instances else 1
 
 
-@dataclass(slots=True, eq=False)
-class Inquiry:
-    """What a round finds at one target."""
-
-    target: Target
-    addresses: tuple[str, ...] | None = None
-    """Where its name resolves to, once that is known."""
-    findings: list[Finding] = field(default_factory=list)
-    """In the order in which they were asked for. One that has no answer yet is `cut`."""
-    asked_at: list[float] = field(default_factory=list)
-    missing: int = 0
-    """How many have no answer yet."""
-    turns: Iterator[tuple[str, ...]] = field(default_factory=lambda: iter(()))
-    """The addresses that each next request may use."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Asks within the plan's time-outs, and judges what comes of it."""
@@ -71,8 +55,16 @@ class Asking:
     get: Get
     resolve: Resolve
     clock: Clock
-    deadline: float
-    """When all must be over, by the clock."""
+    began: float
+    """When the rollout began, by the clock."""
+
+    def elapsed(self) -> float:
+        """The seconds since the rollout began."""
+        return self.clock.now() - self.began
+
+    def left(self) -> float:
+        """The seconds until it must be over; without end if it does not wait."""
+        return (self.plan.wait_seconds or math.inf) - self.elapsed()
 
     def look_up(self, target: Target, asked_at: float) -> "tuple[str, ...] | Finding":
         """The addresses of a target, or why there are none."""
@@ -95,7 +87,7 @@ class Asking:
     ) -> "_T | Finding":
         """What `work` returns, or the finding that says why it does not."""
         plan = self.plan
-        seconds = min(plan.timeout_seconds, self.deadline - self.clock.now())
+        seconds = min(plan.timeout_seconds, self.left())
         error = NoAnswer("before its turn")
         if seconds > 0:
             try:
@@ -105,7 +97,7 @@ class Asking:
         late = isinstance(error.__cause__, TimeoutError | None)
         cut = late and seconds < plan.timeout_seconds
         finding = judge_failure(error, plan.wait_seconds if cut else seconds)
-        waited = self.clock.now() - asked_at if cut else None
+        waited = self.elapsed() - asked_at if cut else None
         finding = replace(finding, seconds=waited, cut=cut)
         return _placed(finding, target, address, error.address)
 

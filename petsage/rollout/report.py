@@ -15,7 +15,8 @@ from xml.etree import ElementTree as ET
 
 from petsage.contract import Breach, Kind
 from petsage.rollout.rollout import Outcome
-from petsage.rollout.verdict import EVERY, Finding, instances
+from petsage.rollout.sightings import Sighting
+from petsage.rollout.verdict import EVERY, Finding
 
 WORDS = {
     Kind.PROVEN: "proven",
@@ -45,14 +46,20 @@ def as_text(outcome: Outcome) -> str:
 def _summary(outcome: Outcome) -> str:
     releases = Counter(row.release for row in outcome.answers if row.release)
     parts = [
-        f"{WORDS[outcome.kind]}: {kept(outcome.rows)}",
+        f"{_verdict(outcome)}: {kept(outcome.rows)}",
         *(f"release {release} ({count})" for release, count in releases.most_common(5)),
-        counted(len(instances(outcome.answers)), "instance"),
+        counted(len(_instances(outcome)), "instance"),
         counted(outcome.requests, "request"),
         counted(outcome.rounds, "round"),
         f"{outcome.seconds:.1f} s",
     ]
     return ", ".join(parts)
+
+
+def _verdict(outcome: Outcome) -> str:
+    """A good verdict claims no more than was seen."""
+    claim = outcome.claim if outcome.kind is Kind.PROVEN else ""
+    return WORDS[outcome.kind] + claim
 
 
 def kept(rows: Iterable[Finding]) -> str:
@@ -71,10 +78,12 @@ def as_json(outcome: Outcome) -> str:
     data = {
         "verdict": WORDS[outcome.kind],
         "exit_code": outcome.kind,
+        "claim": outcome.claim.strip(", "),
         "breach": _breach_data(outcome.breach),
         "rows": [asdict(row) | {"breach": _breach_data(row.breach)} for row in outcome.rows],
         "releases": Counter(row.release for row in outcome.answers if row.release),
-        "instances": sorted(instances(outcome.answers)),
+        "instances": _instances(outcome),
+        "seen": [_sighting_data(sighting) for sighting in outcome.seen],
         "notes": outcome.notes,
         "requests": outcome.requests,
         "rounds": outcome.rounds,
@@ -85,6 +94,23 @@ def as_json(outcome: Outcome) -> str:
 
 def _breach_data(breach: Breach | None) -> dict[str, Any] | None:
     return asdict(breach) | {"kind": WORDS[breach.kind]} if breach else None
+
+
+def _instances(outcome: Outcome) -> list[str]:
+    return sorted({answer.instance for answer in outcome.answers if answer.instance})
+
+
+def _sighting_data(sighting: Sighting) -> dict[str, Any]:
+    return {
+        "target": sighting.latest.target,
+        "address": sighting.latest.address,
+        "instance": sighting.latest.instance,
+        "first_seconds": round(sighting.first_at, 3),
+        "last_seconds": round(sighting.last_at, 3),
+        "releases": sighting.releases,
+        "answers": sighting.answers,
+        "breaches": sighting.breaches,
+    }
 
 
 def as_junit(outcome: Outcome | None) -> bytes:
@@ -100,6 +126,10 @@ def as_junit(outcome: Outcome | None) -> bytes:
     )
     cases.append(_case("petsage smoke-test", "rollout", Finding("", breach=whole)))
     suite.extend(cases)
+    seen = ET.Element("properties")
+    for sighting in outcome.seen if outcome else ():
+        ET.SubElement(seen, "property", name="seen", value=json.dumps(_sighting_data(sighting)))
+    suite.insert(0, seen)
     failures = sum(len(case) for case in cases)
     suite.attrib |= {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
     if outcome:

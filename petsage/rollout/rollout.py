@@ -1,6 +1,5 @@
 """Proves a deployment: round after round, until it holds or time is up."""
 
-import math
 import random
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from petsage.rollout.asking import Asking, Get, Resolve, RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
 from petsage.rollout.rounds import Arrival, Progress, Round
+from petsage.rollout.sightings import Sighting
 from petsage.rollout.verdict import Finding, shortlist
 
 BETWEEN_SECONDS = 1
@@ -30,7 +30,9 @@ class Outcome:
     rows: tuple[Finding, ...]
     """The latest of each address of each target, and what is wrong with all of a target's."""
     answers: tuple[Finding, ...]
-    """All that the latest round found: of an address, every answer."""
+    """The latest of each instance that may still be there."""
+    seen: tuple[Sighting, ...]
+    """Every instance that ever answered; its times are seconds since the beginning."""
     breach: Breach | None
     """What is wrong with the rollout as a whole; each row has its own."""
     rounds: int
@@ -38,6 +40,8 @@ class Outcome:
     seconds: float
     notes: tuple[str, ...]
     """The addresses that appeared and vanished meanwhile."""
+    claim: str = ""
+    """What stands behind a good verdict, where the number of instances was not given."""
 
     @property
     def kind(self) -> Kind:
@@ -85,14 +89,11 @@ class Rollout:
         """`get` and `resolve` are those of `petsage.client`; `jitter` returns from 0 to 1."""
         self._plan = plan
         self._progress = progress or Progress()
-        self._clock = clock or SystemClock()
+        clock = clock or SystemClock()
+        self._asking = Asking(plan, get, resolve, clock, clock.now())
         self._jitter = jitter or random.SystemRandom().random
-        self._began = self._clock.now()
-        deadline = self._began + plan.wait_seconds if plan.wait_seconds else math.inf
-        self._asking = Asking(plan, get, resolve, self._clock, deadline)
         self._records = [Record(plan, target) for target in plan.targets]
         self._streak = _Streak()
-        self._round: Round | None = None
         self._rounds = self._requests = 0
 
     def run(self) -> Outcome:
@@ -105,45 +106,40 @@ class Rollout:
         with closing(Pool[Arrival]()) as pool:
             try:
                 while self._run_round(pool) and (seconds := self._pause_seconds()):
-                    self._clock.wait(threading.Event(), seconds)
+                    self._asking.clock.wait(threading.Event(), seconds)
                 breach = self._shortfall()
             except KeyboardInterrupt:
-                self._learn()
                 breach = self._whole(Kind.INTERRUPTED, "run", "an end", "an interruption")
         return self._outcome(breach)
 
     def _run_round(self, pool: Pool[Arrival]) -> bool:
         """Returns whether another round may help."""
         self._rounds += 1
-        self._round = Round(self._asking, pool, self._progress)
-        self._round.run()
-        breaches = self._learn()
+        one = Round(self._asking, self._records, pool, self._progress)
+        try:
+            one.run()
+        finally:
+            one.cut()
+            self._requests += one.requests
+        now = self._asking.elapsed()
+        breaches = [breach for record in self._records for breach in record.breaches(now)]
         self._streak = self._streak.after(not breaches)
         self._progress.round_over(self._rounds, self._rows())
         if breaches:
             return bool(self._plan.wait_seconds) and all(breach.retryable for breach in breaches)
         return self._streak.good < self._plan.consecutive
 
-    def _learn(self) -> list[Breach]:
-        """Enters in the records what the latest round has found, which is cut if the round was.
-        Returns all that was wrong."""
-        if self._round:
-            self._requests += self._round.requests
-            for record, inquiry in zip(self._records, self._round.close(), strict=True):
-                record.learn(inquiry, self._rounds)
-            self._round = None
-        return [breach for record in self._records for breach in record.breaches]
-
     def _pause_seconds(self) -> float:
         """The pause before the next round; 0 if there is no time for one."""
-        left = self._asking.deadline - self._clock.now()
+        left = self._asking.left()
         if left < _LAST_PAUSE_SECONDS:
             return 0
         # The last round should be near the deadline, not a whole pause before it.
         return min(self._streak.pause_seconds, left / 2) * (1 - self._jitter() / 2)
 
     def _rows(self) -> tuple[Finding, ...]:
-        return tuple(row for record in self._records for row in record.rows)
+        now = self._asking.elapsed()
+        return tuple(row for record in self._records for row in record.rows(now))
 
     def _shortfall(self) -> Breach | None:
         """Too few good rounds, if no row says what is wrong."""
@@ -160,15 +156,27 @@ class Rollout:
         return Breach(kind, where, expected, seen + late, retryable=True)
 
     def _waiting(self) -> list[str]:
-        return [name for record in self._records for name in record.waiting]
+        now = self._asking.elapsed()
+        return [name for record in self._records for name in record.late(now)]
 
     def _outcome(self, breach: Breach | None) -> Outcome:
+        now = self._asking.elapsed()
+        answers = tuple(answer for record in self._records for answer in record.answers(now))
         return Outcome(
             self._rows(),
-            tuple(answer for record in self._records for answer in record.answers),
+            answers,
+            tuple(sighting for record in self._records for sighting in record.seen()),
             breach,
             self._rounds,
             self._requests,
-            self._clock.now() - self._began,
+            now,
             tuple(note for record in self._records for note in record.notes),
+            "" if self._plan.instances else _claim(answers),
         )
+
+
+def _claim(answers: tuple[Finding, ...]) -> str:
+    names = {answer.instance for answer in answers}
+    if "" in names or not names:
+        return ", instances unknown"
+    return f" for the {len(names)} instance{'s'[: len(names) - 1]} seen"

@@ -1,14 +1,15 @@
 """One round: every target is looked up and asked, once or until its instances have answered."""
 
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from queue import Empty
 
-from petsage.rollout.asking import Asking, Inquiry
+from petsage.rollout.asking import Asking
 from petsage.rollout.pool import Pool
-from petsage.rollout.verdict import NONE_YET, Finding, instances
+from petsage.rollout.record import BATCH, Record
+from petsage.rollout.verdict import NONE_YET, Finding
 
 _IDLE_SECONDS = 0.2
 
@@ -26,87 +27,78 @@ class Progress:
         """A round is over: this is all that is known now."""
 
 
-Arrival = tuple[Inquiry, int, "Finding | tuple[str, ...]"]
-"""What a job returns: the inquiry, the place of the finding in it, and what is found there."""
+Arrival = tuple[int, "Finding | tuple[str, ...]"]
+"""What a job returns: its number, and what it found."""
 
 
 class Round:
-    """Asks all targets at once, and knows nothing of the rounds before it."""
+    """Asks all targets at once, and enters in their records what it finds."""
 
-    def __init__(self, asking: Asking, pool: Pool[Arrival], progress: Progress) -> None:
+    def __init__(
+        self, asking: Asking, records: list[Record], pool: Pool[Arrival], progress: Progress
+    ) -> None:
         self._asking = asking
-        self._plan = asking.plan
+        self._records = records
         self._pool = pool
         self._progress = progress
-        self._missing = 0
-        self._inquiries = [Inquiry(target) for target in self._plan.targets]
+        self._waiting: dict[int, tuple[Record, str, float]] = {}
+        self._missing = Counter[Record]()
+        self._turns: dict[Record, Iterator[tuple[str, ...]]] = {}
+        self._numbers = itertools.count()
+        # The memory for the jobs that wait does not grow with the number of targets.
+        self._batch = max(1, min(BATCH, 1024 // len(records)))
         self.requests = 0
 
     def run(self) -> None:
-        """Returns when all is answered, or raises what a job or a signal handler raises: the
-        inquiries then hold what is known."""
-        for inquiry in self._inquiries:
-            self._submit(inquiry, "", partial(self._asking.look_up, inquiry.target))
-        while self._missing:
+        """Returns when all is answered, or raises what a job or a signal handler raises."""
+        for record in self._records:
+            record.begin()
+            self._submit(record, "", partial(self._asking.look_up, record.target))
+        while self._waiting:
             try:
                 self._receive(*self._pool.result(_IDLE_SECONDS))
             except Empty:
                 self._progress.idle()
 
-    def close(self) -> list[Inquiry]:
-        """What was found. A finding that has no answer yet says how long it was waited for."""
-        now = self._asking.clock.now()
-        for inquiry in self._inquiries:
-            for place, finding in enumerate(inquiry.findings):
-                if finding.breach is NONE_YET:
-                    waited = now - inquiry.asked_at[place]
-                    inquiry.findings[place] = replace(finding, seconds=waited)
-        return self._inquiries
+    def cut(self) -> None:
+        """Enters in the records who has not answered, and for how long."""
+        now = self._asking.elapsed()
+        for record, address, asked_at in self._waiting.values():
+            waiting = Finding(
+                record.target.url, address, NONE_YET, seconds=now - asked_at, cut=True
+            )
+            record.hear(waiting, now)
 
     def _submit(
-        self, inquiry: Inquiry, address: str, job: Callable[[float], "Finding | tuple[str, ...]"]
+        self, record: Record, address: str, job: Callable[[float], "Finding | tuple[str, ...]"]
     ) -> None:
-        place, now = len(inquiry.findings), self._asking.clock.now()
-        waiting = Finding(inquiry.target.url, address, NONE_YET, cut=True)
-        inquiry.findings.append(waiting)
-        inquiry.asked_at.append(now)
-        inquiry.missing += 1
-        self._missing += 1
-        self._progress.found(waiting)
-        self._pool.submit(lambda: (inquiry, place, job(now)))
+        number, now = next(self._numbers), self._asking.elapsed()
+        self._waiting[number] = record, address, now
+        self._missing[record] += 1
+        self._progress.found(Finding(record.target.url, address, NONE_YET, cut=True))
+        self._pool.submit(lambda: (number, job(now)))
 
-    def _receive(self, inquiry: Inquiry, place: int, found: "Finding | tuple[str, ...]") -> None:
-        self._missing -= 1
-        inquiry.missing -= 1
+    def _receive(self, number: int, found: "Finding | tuple[str, ...]") -> None:
+        record, _, _ = self._waiting.pop(number)
+        self._missing[record] -= 1
         if isinstance(found, Finding):
-            inquiry.findings[place] = found
+            record.hear(found, self._asking.elapsed())
             if not found.cut:
                 self._progress.found(found)
-            number = 0 if inquiry.addresses is None else self._more(inquiry)
         else:
-            inquiry.addresses, inquiry.turns = found, itertools.cycle(self._turns(found))
-            del inquiry.findings[place], inquiry.asked_at[place]
-            number = max(1, len(found)) if self._plan.every_address else 1
-        for _ in range(number):
-            self._ask(inquiry)
+            self._turns[record] = _turns(found)
+            record.resolved(found)
+        if not self._missing[record]:
+            for address in record.more(self._batch):
+                self._ask(record, address)
 
-    def _ask(self, inquiry: Inquiry) -> None:
+    def _ask(self, record: Record, address: str) -> None:
         self.requests += 1
-        addresses = next(inquiry.turns)
-        address = addresses[0] if self._plan.every_address and addresses else ""
-        self._submit(
-            inquiry, address, partial(self._asking.ask, inquiry.target, addresses, address)
-        )
+        addresses = (address,) if address else next(self._turns[record])
+        self._submit(record, address, partial(self._asking.ask, record.target, addresses, address))
 
-    def _turns(self, found: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """The addresses that each request may use: one of them, or all, another one first."""
-        if self._plan.every_address and found:
-            return [(address,) for address in found]
-        return [found[start:] + found[:start] for start in range(len(found))] or [()]
 
-    def _more(self, inquiry: Inquiry) -> int:
-        """How many requests to send now: one for each instance that is missing, within bounds."""
-        if inquiry.missing or any(finding.breach for finding in inquiry.findings):
-            return 0
-        missing = self._plan.instances - len(instances(inquiry.findings))
-        return max(0, min(missing, self._plan.requests - len(inquiry.findings)))
+def _turns(addresses: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """All the addresses, with another one first each time."""
+    starts = range(len(addresses))
+    return itertools.cycle([addresses[start:] + addresses[:start] for start in starts] or [()])

@@ -28,6 +28,8 @@ class Finding:
     """How long the answer took; or, while there is none, how long it has been waited for."""
     cut: bool = False
     """Whether there is no answer yet, because there was no time for one."""
+    seconds_ago: float | None = None
+    """How old it is, if it comes from an earlier round."""
 
     def __str__(self) -> str:
         if self.address == EVERY:
@@ -108,14 +110,17 @@ def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | N
             carriers[finding.release].append(_carrier(finding))
     if carriers.keys() <= {release} or (not release and len(carriers) == 1):
         return None
-    rarest_first = sorted(carriers.items(), key=lambda item: len(item[1]))
-    seen = "; ".join(f"{name or 'none'} from {shortlist(whose)}" for name, whose in rarest_first)
+    # What is wrong comes first; where no release is expected, what is rare.
+    sorted_carriers = sorted(carriers.items(), key=lambda item: (item[0] == release, len(item[1])))
+    seen = "; ".join(f"{name or 'none'} from {shortlist(whose)}" for name, whose in sorted_carriers)
     return Breach(Kind.RELEASE, "release", release or "one", seen, retryable=True)
 
 
 def _carrier(finding: Finding) -> str:
     names = [f"instance {finding.instance}"] if finding.instance else []
-    return " at ".join([*names, finding.address] if finding.address else names) or "an answer"
+    name = " at ".join([*names, finding.address] if finding.address else names) or "an answer"
+    ago = finding.seconds_ago
+    return name if ago is None else f"{name} (last seen {ago:.1f} s ago)"
 
 
 def shortlist(names: Sequence[str]) -> str:
@@ -125,15 +130,10 @@ def shortlist(names: Sequence[str]) -> str:
     return ", ".join(once[:5]) + more
 
 
-def instances(findings: Iterable[Finding]) -> set[str]:
-    """The instances that have answered."""
-    return {finding.instance for finding in findings if finding.instance}
-
-
-def judge_instances(findings: Collection[Finding], wanted: int) -> Breach | None:
-    """Whether the answers of a target come from `wanted` instances or more."""
-    count = len(instances(findings))
+def judge_instances(names: Collection[str], requests: int, wanted: int) -> Breach | None:
+    """Whether the instances that answered so many requests are `wanted` or more."""
+    count = len(names)
     if count >= wanted:
         return None
-    seen = f"{count} of {wanted} in {len(findings)} requests"
+    seen = f"{count} of {wanted} in {requests} requests"
     return Breach(Kind.INCONCLUSIVE, "instances", str(wanted), seen, retryable=True)

@@ -72,6 +72,15 @@ def is_refused(told: str, *arguments: object, lines: str = "") -> str:
     return finished.stderr
 
 
+def balances(replicas: list[bytes]) -> Script:
+    """Replicas behind one address, which take turns."""
+
+    def script(connection: Connection) -> None:
+        connection.sock.sendall(replicas[connection.number % len(replicas)])
+
+    return script
+
+
 def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
     with served(tmp_path, release="2.0", instance="a") as pets:
         finished = smoke_test(pets.main, "--release", "2.0", "--instances", 1)
@@ -99,7 +108,8 @@ def line_of(pipeline: str) -> str:
 def test_the_pipelines_of_the_readme_prove_a_release(
     tmp_path: Path, line: str, release: str, code: int
 ) -> None:
-    with server(says(answer(release=release))) as pets:
+    replicas = [answer(release=release, instance=name) for name in "abc"]
+    with server(balances(replicas)) as pets:
         line = line.replace("https://pets.example", pets.url).replace("--wait 300", "--wait 4")
         finished = subprocess.run(
             line.replace("petsage", PETSAGE, 1),
@@ -259,7 +269,7 @@ def five(odd: Script) -> dict[str, Script]:
 def test_one_old_replica_of_five_is_found() -> None:
     scripts = five(says(answer(release="1", instance="old")))
     with replicas(scripts) as port:
-        finished = smoke_test(*by_name(port, scripts), "--release", 2)
+        finished = smoke_test(*by_name(port, scripts), "--release", 2, "--instances", 5)
     assert finished.returncode == 4
     assert "saw 1 from instance old at 127.0.0.13; 2 from instance i11 at" in finished.stdout
     assert "release 2 (4), release 1 (1), 5 instances, 5 requests" in finished.stdout
@@ -284,7 +294,7 @@ def test_all_replicas_are_asked_by_their_name() -> None:
 
     scripts = dict.fromkeys(("127.0.0.11", "127.0.0.12"), script)
     with replicas(scripts) as port:
-        assert smoke_test(*by_name(port, scripts)).returncode == 0
+        assert smoke_test(*by_name(port, scripts), "--instances", 1).returncode == 0
     assert len(asked) == 2
     assert all(f"Host: pets:{port}\r\n".encode() in request for request in asked)
 
@@ -298,6 +308,29 @@ def test_instances_behind_one_address_are_counted() -> None:
         finished = smoke_test(pets.url, "--instances", 3)
     assert finished.returncode == 5
     assert "instances: expected 3, saw 2 of 3 in 40 requests" in finished.stdout
+
+
+@pytest.mark.parametrize("old", [1, 3])
+def test_an_old_replica_behind_a_balancer_is_never_overlooked(old: int) -> None:
+    replicas = [answer(release="1" if n < old else "2", instance=f"i{n}") for n in range(6)]
+
+    wanted = ("--release", 2, "--consecutive", 3, "--wait", 2, "--json")
+    with server(balances(replicas)) as pets:
+        finished = smoke_test(pets.url, *wanted)
+    data = json.loads(finished.stdout)
+    assert (finished.returncode, data["verdict"]) == (4, "wrong or mixed release")
+    assert {one["instance"] for one in data["seen"]} == {f"i{n}" for n in range(6)}
+    told = data["rows"][-1]["breach"]["seen"]
+    assert told.startswith("1 from instance i")
+    assert "instance i0" in told.partition(";")[0]
+
+
+def test_a_verdict_without_a_number_says_how_many_instances_it_saw() -> None:
+    with server(says(answer())) as pets:
+        assert smoke_test(pets.url).stdout.startswith("proven for the 1 instance seen: 1 of 1 ")
+        assert len(pets.requests) == 18
+    with server(says(answer(instance=""))) as pets:
+        assert smoke_test(pets.url).stdout.startswith("proven, instances unknown: 1 of 1 ")
 
 
 def run_through(rounds: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
@@ -316,7 +349,9 @@ def test_an_address_that_appears_counts_and_one_that_vanishes_is_told() -> None:
     first, second, third = (f"127.0.0.{n}" for n in (11, 12, 13))
     late = says(answer(release="1"), answer())
     with replicas({first: says(answer()), second: says(answer()), third: late}) as port:
-        outcome = run_through([(first, second), (second, third)], port, consecutive=2, release="2")
+        outcome = run_through(
+            [(first, second), (second, third)], port, consecutive=2, release="2", instances=1
+        )
     assert outcome.kind == 0
     assert outcome.rounds == 4
     assert [note.rpartition(": ")[2] for note in outcome.notes] == [
@@ -477,7 +512,7 @@ def test_a_folder_that_vanishes_costs_the_document_and_not_the_verdict(tmp_path:
             script(connection)
 
         with server(vanishes) as pets:
-            finished = smoke_test(pets.url, "--junit", folder / "junit.xml")
+            finished = smoke_test(pets.url, "--instances", 1, "--junit", folder / "junit.xml")
         assert finished.returncode == code
         assert finished.stdout.startswith(verdict)
         assert (
@@ -532,7 +567,8 @@ def test_one_that_hangs_when_time_is_up_is_named() -> None:
 
     scripts = {"127.0.0.11": says(answer()), "127.0.0.12": script}
     with replicas(scripts) as port:
-        finished = smoke_test(*by_name(port, scripts), "--consecutive", 3, "--wait", 2)
+        wanted = ("--instances", 1, "--consecutive", 3, "--wait", 2)
+        finished = smoke_test(*by_name(port, scripts), *wanted)
     assert finished.returncode == 5
     told = "FAIL rounds: expected 3 in a row within 2 s, saw 1; still waiting for http://pets:"
     assert finished.stdout.startswith(told)

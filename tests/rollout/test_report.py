@@ -1,6 +1,7 @@
 """Every report is whole, whatever a server said."""
 
 import json
+from collections import Counter
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,15 +16,18 @@ from petsage.rollout.report import (
     as_text,
 )
 from petsage.rollout.rollout import Outcome
+from petsage.rollout.sightings import Sighting
 from petsage.rollout.verdict import EVERY, NONE_YET, Finding
 
 URL = "http://pets/"
 HOSTILE = ascii_line("]]>\x00\x1b[2J\n::error::x%0A##[error],: <&\"'\ud800\uffff")
 
+SEEN = (Sighting(Finding(URL, "", None, 200, "2", "a"), 0.5, 4.0, 2, 2, 1, Counter({"2": 2})),)
+
 
 def outcome(*rows: Finding, breach: Breach | None = None, notes: tuple[str, ...] = ()) -> Outcome:
     answers = tuple(row for row in rows if row.address != EVERY)
-    return Outcome(rows, answers, breach, 1, len(rows), 0.25, notes)
+    return Outcome(rows, answers, SEEN, breach, 1, len(rows), 0.25, notes)
 
 
 def good(address: str = "", release: str = "2") -> Finding:
@@ -61,6 +65,7 @@ def test_json_has_every_row_and_its_breach() -> None:
         "seconds": 0.003,
         "breach": None,
         "cut": False,
+        "seconds_ago": None,
     }
     assert data["rows"][1]["breach"] == {
         "kind": "answered but wrong",
@@ -71,9 +76,9 @@ def test_json_has_every_row_and_its_breach() -> None:
     }
 
 
-def test_every_answer_of_the_last_pass_is_counted_though_a_row_has_one() -> None:
+def test_every_answer_of_the_last_round_is_counted_though_a_row_has_one() -> None:
     answers = (good("", "1"), good("", "2"), Finding(URL, "", None, 200, "2", "b"))
-    found = Outcome(answers[:1], answers, None, 1, 3, 0.25, ())
+    found = Outcome(answers[:1], answers, (), None, 1, 3, 0.25, ())
     assert "release 2 (2), release 1 (1), 2 instances, 3 requests" in as_text(found)
     data = json.loads(as_json(found))
     assert (data["releases"], data["instances"]) == ({"1": 1, "2": 2}, ["b", "of "])

@@ -1,6 +1,7 @@
 """A rollout goes on until it holds, cannot hold, or its time is up: with fake answers and time."""
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ class WaitingClock:
         return False
 
 
-def good(release: str = "2", instance: str = "a", status: int = 200, body: bytes = BODY) -> Answer:
+def good(release: str = "2", instance: str = "", status: int = 200, body: bytes = BODY) -> Answer:
     headers = {
         "content-type": "application/json",
         "petsage-release": release,
@@ -99,10 +100,10 @@ def breaches(outcome: Outcome) -> list[str]:
     return [f"{row.address}: {row.breach}" for row in outcome.rows if row.breach]
 
 
-def test_one_good_pass_is_enough() -> None:
+def test_one_good_round_is_enough() -> None:
     outcome = run(in_turn(good()))
     assert (outcome.kind, outcome.rounds, outcome.requests) == (Kind.PROVEN, 1, 1)
-    assert outcome.rows == (Finding(PETS.url, "", None, 200, "2", "a", 0.001),)
+    assert outcome.rows == (Finding(PETS.url, "", None, 200, "2", "", 0.001),)
 
 
 def test_without_wait_the_first_breach_ends_it() -> None:
@@ -191,7 +192,7 @@ def test_too_few_rounds_at_the_deadline_are_inconclusive() -> None:
     assert str(outcome.breach).startswith("rounds: expected 50 in a row within 2 s, saw ")
 
 
-def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> None:
+def test_the_last_round_is_cut_at_the_deadline_and_the_round_before_stands() -> None:
     clock = WaitingClock()
     given: list[float] = []
 
@@ -205,7 +206,9 @@ def test_the_last_pass_is_cut_at_the_deadline_and_the_pass_before_stands() -> No
 
     outcome = run(get, clock=clock, wait_seconds=6, release="2")
     assert given == [5, 2.75]
-    assert breaches(outcome) == ["all answers: release: expected 2, saw 1 from instance a"]
+    assert breaches(outcome) == [
+        "all answers: release: expected 2, saw 1 from an answer (last seen 3.0 s ago)"
+    ]
     assert outcome.kind is Kind.RELEASE
 
 
@@ -282,7 +285,36 @@ def test_where_is_told_though_not_each_address_is_asked() -> None:
 
 def test_all_instances_are_counted() -> None:
     outcome = run(in_turn(*(good(instance=name) for name in "aab")), instances=2)
-    assert [row.instance for row in outcome.answers] == ["a", "a", "b"]
+    assert {row.instance for row in outcome.answers} == {"a", "b"}
+    assert sorted((one.latest.instance, one.answers) for one in outcome.seen) == [
+        ("a", 2),
+        ("b", 1),
+    ]
+
+
+def test_a_good_verdict_claims_no_more_than_was_seen() -> None:
+    assert run(in_turn(good())).claim == ", instances unknown"
+    assert run(in_turn(good(instance="a"))).claim == " for the 1 instance seen"
+    some = in_turn(*(good(instance=name) for name in "ab" * 50))
+    assert run(some).claim == " for the 2 instances seen"
+    assert run(in_turn(good(instance="a")), instances=1).claim == ""
+
+
+def test_an_old_instance_that_was_seen_is_the_verdict_when_time_is_up() -> None:
+    clock = WaitingClock()
+    says = [in_turn(good("1", "old"), good(instance="new")) for _ in range(2)]
+
+    def slow(*asked: Any) -> Answer:
+        clock.time += 0.05
+        return says[0](*asked)
+
+    outcome = run(slow, clock=clock, instances=1, release="2", wait_seconds=1)
+    assert outcome.kind is Kind.RELEASE
+    (told,) = breaches(outcome)
+    assert re.search(r"saw 1 from instance old \(last seen \d\.\d s ago\); 2 from", told)
+    del says[0]
+    outcome = run(slow, clock=clock, instances=1, release="2", wait_seconds=9)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 2)
 
 
 def test_what_never_had_its_turn_is_told_so() -> None:
@@ -385,7 +417,7 @@ def test_the_search_for_instances_is_bounded() -> None:
 
 
 def test_a_breach_ends_the_search_for_instances() -> None:
-    outcome = run(in_turn(good(), refused(), good(instance="b")), instances=2)
+    outcome = run(in_turn(good(instance="a"), refused(), good(instance="b")), instances=2)
     assert (outcome.kind, outcome.requests) == (Kind.UNREACHED, 2)
     assert breaches(outcome) == [
         ": connection: expected an answer, saw Connection refused connecting"
@@ -393,7 +425,7 @@ def test_a_breach_ends_the_search_for_instances() -> None:
 
 
 def test_a_breach_is_not_hidden_by_a_good_answer_beside_it() -> None:
-    outcome = run(in_turn(good(), refused(), good(instance="b")), instances=3)
+    outcome = run(in_turn(good(instance="a"), refused(), good(instance="b")), instances=3)
     assert (outcome.kind, outcome.requests) == (Kind.UNREACHED, 3)
 
 
