@@ -1,11 +1,21 @@
-"""SQLite checks, against real files."""
+"""What databases' checks do that needs no server: SQLite files, and what a URL may ask for."""
 
+import os
+import shutil
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from marshmallow import ValidationError
 
+from petsage.dependencies.declaration import check_from_url
 from tests.declared import verdict
+from tests.fakes import in_a_child
+from tests.hostile import dripping, server
+from tests.support import free_port
 
 
 def _database(path: Path) -> Path:
@@ -53,3 +63,84 @@ def test_a_file_that_another_holds_for_itself_is_given_up_in_time(tmp_path: Path
         assert verdict(f"sqlite:///{path}#timeout=0.3") == ""
     finally:
         holder.close()
+
+
+@pytest.fixture
+def wal(tmp_path: Path) -> Iterator[Path]:
+    """A database in WAL mode, in a folder that every user can read."""
+    folder = Path(tempfile.mkdtemp(prefix="petsage-"))
+    folder.chmod(0o755)
+    path = _database(folder / "pets.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    try:
+        yield path
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_no_check_of_a_database_in_wal_mode_leaves_a_file_behind(wal: Path) -> None:
+    assert verdict(f"sqlite:///{wal}") == ""
+    assert list(wal.parent.iterdir()) == [wal]
+
+
+def test_a_database_in_wal_mode_that_is_in_use_is_well(wal: Path) -> None:
+    with closing(sqlite3.connect(wal)) as connection:
+        connection.execute("INSERT INTO pet VALUES ('Rex')")
+        files = sorted(wal.parent.iterdir())
+        assert len(files) == 3
+        assert verdict(f"sqlite:///{wal}") == ""
+        assert sorted(wal.parent.iterdir()) == files
+
+
+def test_a_database_in_wal_mode_in_a_folder_that_cannot_be_written_says_so(wal: Path) -> None:
+    def unprivileged() -> str:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        return verdict(f"sqlite:///{wal}")
+
+    wal.parent.chmod(0o555)
+    assert in_a_child(unprivileged) == "it is in WAL mode, and its folder cannot be written"
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("ssl=true", "unknown parameter in its query; did you mean ssl_ca?"),
+        ("ssl_ca=/ca.pem&ssl_check_hostname=s3cret", "ssl_check_hostname in its query must be "),
+        ("s3=9", "unknown parameter in its query; known are ssl_ca, "),
+    ],
+)
+def test_what_pymysql_would_not_understand_is_refused_at_start(query: str, line: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        check_from_url(f"mysql://app:s3cret@db/pets?{query}")
+    (problem,) = caught.value.messages
+    assert line in problem
+    assert "s3cret" not in problem
+
+
+def test_what_libpq_would_not_understand_is_refused_at_start() -> None:
+    for query in ("sslmod=s3cret", "s3cret"):
+        with pytest.raises(ValidationError) as caught:
+            check_from_url(f"postgresql://app:s3cret@db/pets?{query}")
+        assert caught.value.messages == [
+            "the URL: its query has a parameter that libpq does not know"
+        ]
+
+
+def test_a_peer_that_is_no_redis_is_reported_without_its_own_words() -> None:
+    with server(lambda connection: connection.sock.sendall(connection.request)) as echo:
+        path = "%0D%0A%0D%0A"  # this peer waits for a blank line
+        reason = verdict(f"redis://:s3cret{path}@127.0.0.1:{echo.port}", "s3cret")
+    assert reason == "answered what is not Redis"
+    with server(lambda _connection: None) as closing_at_once:
+        url = f"redis://:s3cret{path}@127.0.0.1:{closing_at_once.port}"
+        assert verdict(url) in {"closed the connection", "Connection reset by peer"}
+
+
+def test_several_hosts_are_tried_in_turn_each_in_its_share_of_the_time() -> None:
+    # The first host refuses, the second one never ends its answer.
+    with dripping(b"NR\x00\x00\x01\x00\x00\x00\x00\x0a1") as port:
+        url = f"postgresql://u:p@127.0.0.1:{free_port()},127.0.0.1:{port}/pets#timeout=0.5"
+        assert verdict(url) == "timed out"
