@@ -177,16 +177,15 @@ def dripping(data: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def echoing() -> Iterator[int]:
-    """The port of a server that sends back whatever it receives."""
+def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that behaves so on each connection."""
 
-    def echo(connection: socket.socket) -> None:
+    def serve(connection: socket.socket) -> None:
         with closing(connection), suppress(OSError):
             connection.settimeout(10)
-            while data := connection.recv(65536):
-                connection.sendall(data)
+            behave(connection)
 
-    with _accepting(echo) as (port, _over):
+    with _accepting(serve) as (port, _over):
         yield port
 
 

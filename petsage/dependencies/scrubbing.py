@@ -47,12 +47,13 @@ def _words(error: Exception) -> str:
 def secrets_of(parts: Mapping[str, str]) -> re.Pattern[str]:
     """A pattern of every form in which a driver may print the secrets of a URL with these parts.
 
-    Secrets are the password, or the user name if there is no password, since that is a token; and
-    what the query has: each value of more than three characters that is no known word.
+    Secrets are the password; the user name if there is no password, or if it has more than 15
+    characters, since that is a token; and each value of the query that has more than three
+    characters and is no known word.
     """
     user, password = parts.get("user", ""), parts.get("password", "")
     login = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    found = {password or user, *_values(parts.get("query", ""))}
+    found = {password or user, user if len(user) > 15 else "", *_values(parts.get("query", ""))}
     forms = {form for secret in found for form in _forms(secret)} - {""}
     forms |= {login, login.rstrip("=")} if user or password else set()
     return re.compile(
@@ -75,9 +76,9 @@ def _finds(form: str) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    plain = unquote(secret)
-    yield from (secret, plain, unquote_plus(secret))
-    yield from (quote(plain), quote(plain, safe=""), quote_plus(plain))
-    yield from (repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1])
-    yield from (repr(plain.encode())[2:-1], plain.replace("'", "''"))
-    yield plain.replace("\\", "\\\\").replace("'", "\\'")
+    yield from (secret, unquote_plus(secret))
+    for plain in {unquote(secret), unquote(secret).strip()}:  # drivers strip their messages
+        yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain))
+        yield from (repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1])
+        yield from (repr(plain.encode())[2:-1], plain.replace("'", "''"))
+        yield plain.replace("\\", "\\\\").replace("'", "\\'")
