@@ -44,7 +44,7 @@ class Target:
     """A URL that a rollout is proven at."""
 
     url: str
-    """As it is printed."""
+    """As it is printed: without the longer values of its query, since one may be a token."""
     path: str
     """With its query."""
     host: str = "localhost"
@@ -77,7 +77,7 @@ class Target:
         except ValueError:
             raise ValueError("a unix target is unix:/SOCKET or unix:/SOCKET:/PATH") from None
         asked = f"/{rest}" if colon else PATH
-        return cls(f"{address}:{asked}", asked, unix_path=address.path)
+        return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path)
 
     @classmethod
     def _of_url(cls, text: str) -> "Target":
@@ -93,7 +93,7 @@ class Target:
         if not host or not port or url.fragment:
             raise ValueError("a target is a scheme, a host, and maybe a port and a path")
         asked = (url.path if url.path.strip("/") else PATH) + (url.query and f"?{url.query}")
-        printed = f"{url.scheme}://{url.netloc}{asked}"
+        printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
         return cls(printed, asked, host, port, url.scheme == "https")
 
     @property
@@ -102,6 +102,11 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.unix_path or self.port == _PORTS["https" if self.secure else "http"]
         return host if usual else f"{host}:{self.port}"
+
+
+def _printed(path: str) -> str:
+    path, mark, query = path.partition("?")
+    return path + mark + re.sub(r"(^|&)([^&=]*+=(?=[^&]))?+[^&]{4,}", r"\1\2***", query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,7 @@ def relay(port: int, hold: bytes, drips: bytes = b"") -> Iterator[tuple[int, thr
                         over.wait(0.05)
                 else:
                     sink.sendall(data)
+        with suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
 
     def serve(client: socket.socket) -> None:

@@ -355,6 +355,10 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
         ("http://pets", f"http://pets{PATH}", "pets"),
         ("http://Pets:80/", f"http://Pets:80{PATH}", "pets"),
         ("http://pets:8000?a=b", f"http://pets:8000{PATH}?a=b", "pets:8000"),
+        ("http://pets/x?token=s3cret&v=2", "http://pets/x?token=***&v=2", "pets"),
+        ("http://pets/x?s3cret&format=js", "http://pets/x?***&format=js", "pets"),
+        ("http://pets/x?a=b=s3cret&s3cret=", "http://pets/x?a=***&***", "pets"),
+        ("unix:/run/pets.sock:/x?y=s3cret", "unix:/run/pets.sock:/x?y=***", "localhost"),
         ("https://pets:443/x", "https://pets:443/x", "pets"),
         ("https://pets:80/x", "https://pets:80/x", "pets:80"),
         ("http://[::1]:8000", f"http://[::1]:8000{PATH}", "[::1]:8000"),
@@ -365,6 +369,8 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
 def test_a_target_is_read(text: str, url: str, authority: str) -> None:
     target = Target.parse(text)
     assert (target.url, target.authority) == (url, authority)
+    assert "s3cret" not in url
+    assert ("s3cret" in target.path) == ("s3cret" in text)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 from petsage.checks import CheckFailed
 from petsage.dependencies.declaration import check_from_url, declared_checks
-from tests.hostile import peer
+from tests.hostile import Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
 
 SEED = 20261125
@@ -180,3 +180,25 @@ def test_no_secret_is_in_what_a_command_prints_or_a_service_shows_and_logs(
         shown.append(get(f"{petsage.main}/api/v1/smoke-test").data.decode())
     shown.append(petsage.log.read_text())
     assert not [(one.url, text) for one in secrets for text in shown if one.leaks(text)]
+
+
+def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_path: Path) -> None:
+    def refuses(connection: Connection) -> None:
+        connection.sock.sendall(answer(b"", "404 Not Found"))
+
+    for behave, code in ((says(answer()), 0), (refuses, 1)):
+        with server(behave) as service:
+            for option in ((), ("--json",), ("--junit", str(tmp_path / "junit.xml"))):
+                target = f"{service.url}/api/v1/smoke-test?token=s3cret-t0ken"
+                done = subprocess.run(
+                    [PETSAGE, "smoke-test", target, *option],
+                    env=environment_of({}) | {"GITHUB_ACTIONS": "true"},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert done.returncode == code
+                assert ("?token=***" in done.stdout) == (code == 1 or option == ("--json",))
+                assert "s3cret" not in done.stdout + done.stderr
+        assert b"token=s3cret-t0ken" in service.requests[-1]
+    assert "s3cret" not in (tmp_path / "junit.xml").read_text()
