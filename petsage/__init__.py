@@ -68,7 +68,7 @@ def create_management_app(config: "Config | None" = None, application: object = 
     from petsage.clock import SystemClock
     from petsage.config import Config
     from petsage.health.monitor import Monitor
-    from petsage.health.service import Health, drain
+    from petsage.health.service import Health, Identity, drain
     from petsage.management import views as management
     from petsage.management import workers
     from petsage.scoreboard import scoreboard
@@ -80,4 +80,5 @@ def create_management_app(config: "Config | None" = None, application: object = 
         partial(workers.ask, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )
     monitor = Monitor(checks, [drain(scoreboard), asked.condition()])
-    return management.create_app(Health(monitor, scoreboard, config))
+    identity = Identity(config.release, config.instance)
+    return management.create_app(Health(monitor, scoreboard, identity))

@@ -18,7 +18,7 @@ PROBES = ("live", "ready", "startup", "smoke")
 """Who asks: every probe there is."""
 
 OWN_NAMES = ("drain", "workers")
-"""What PetSage itself tells of an instance, beside the checks."""
+"""The conditions: no check may have such a name."""
 
 SMOKE_TEST = "smoke_test"
 """PetSage's own feature, and the check of it."""
@@ -90,10 +90,11 @@ class CheckWarns(CheckFailed):
 
 
 def whereabouts(error: BaseException, package: str = "") -> str:
-    """The class of an exception, and the module and line that raised it: of an exception that
-    nobody expected no more is shown, since its message may hold a secret.
+    """The class of an exception, and the module and line that raised it.
 
-    With `package`, the name of a top-level package, the innermost line of that one, if it has any.
+    Of an unexpected exception nothing else is shown, since its message may hold a secret. With
+    `package`, the name of a top-level package, it is the innermost line in that package, if the
+    exception went through it.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     own = [one for one in frames if package and _module(one[0]).partition(".")[0] == package]
@@ -126,7 +127,7 @@ _SEVERITY = {status: rank for rank, status in enumerate(Status)}
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The worst of some statuses; of none, `Status.PASS`."""
+    """The worst status of all; of none, `Status.PASS`."""
     return max(statuses, key=_SEVERITY.__getitem__, default=Status.PASS)
 
 

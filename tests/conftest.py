@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from petsage.config import Config
+from petsage.health.service import Identity
 from petsage.scoreboard import Scoreboard
 
 
@@ -17,6 +18,12 @@ def pytest_configure() -> None:
 def config() -> Config:
     """A configuration that no environment has touched."""
     return Config(release="r1", instance="i1")
+
+
+@pytest.fixture
+def identity(config: Config) -> Identity:
+    """Who answers, with this configuration."""
+    return Identity(config.release, config.instance)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Subject:
 
 
 def check(name: str = "database", run: object = None, **options: object) -> Check:
-    """A check that is asked for by every probe but live, unless told otherwise."""
+    """A check that is asked for by every probe but live, if no probes are given."""
     options.setdefault("probes", frozenset({"ready", "startup", "smoke"}))
     return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from petsage.checks import Check, Status
 from petsage.clock import Clock, SystemClock
 from petsage.health.monitor import Monitor
 from petsage.health.report import LIMITS, Limits, Report
-from petsage.health.schemas import ResultSchema
+from petsage.health.schemas import result_fields
 from petsage.json_text import json_line
 
 _PAUSE_SECONDS = 1.0
@@ -31,7 +31,7 @@ def run(
     asked = [replace(check, probes=frozenset({"smoke"})) for check in checks]
     slowest = max((check.timeout_seconds for check in asked), default=0.0)
     # No result is used twice.
-    limits = Limits(deadline=slowest, fresh_at_most=0, stale_at_most=_PAUSE_SECONDS / 2)
+    limits = Limits(deadline_seconds=slowest, fresh_seconds=0, stale_seconds=_PAUSE_SECONDS / 2)
     monitor = Monitor(asked, clock=clock, limits={**LIMITS, "smoke": limits})
     end = clock.now() + wait_seconds
     while True:
@@ -77,5 +77,5 @@ def as_table(report: Report) -> str:
 
 def as_json(report: Report) -> bytes:
     """The report as a JSON document, for machines."""
-    checks = [ResultSchema().dump(result) for result in report.results]
+    checks = [{"name": result.name, **result_fields(result)} for result in report.results]
     return json_line({"status": report.status, "checks": checks})

@@ -59,7 +59,7 @@ def add_probes(
             name = one_line(getattr(one, "__name__", "function"))
             raise ValueError(f'not a check but a {type(one).__name__}: write Check("name", {name})')  # noqa: TRY004
     monitor = Monitor([*checks, *config.checks], [service.drain(scoreboard)])
-    health = service.Health(monitor, scoreboard, config)
+    health = service.Health(monitor, scoreboard, service.Identity(config.release, config.instance))
     app.extensions["petsage"] = health
     app.register_blueprint(views.probes)
     return health

@@ -36,15 +36,15 @@ class Past:
     results: tuple[Result, ...] = ()
     """Its last results, the newest at the end."""
     runs: Mapping[Status, int] = field(default_factory=dict)
-    """How many of its runs came out how."""
+    """How many of its runs had each status."""
     status: Status | None = None
-    """The last that was told; None if none was."""
+    """The last that was reported; None if none was."""
     since: float | None = None
     """When that began, in the clock's seconds."""
 
 
 class History:
-    """Whoever writes to it holds a lock of their own: it has none."""
+    """The last results and changes. It has no lock: who writes to it holds the monitor's."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """`names` are those of the checks that run."""
@@ -52,36 +52,38 @@ class History:
         self._runs: dict[str, Counter[Status]] = {name: Counter() for name in self._results}
         self._standing: dict[str, Result] = {}
         self._changes: deque[Change] = deque(maxlen=CHANGES)
+        self._unlogged: list[tuple[Change, Outcome]] = []
 
-    def ran(self, result: Result) -> Change | None:
-        """Remembers the outcome of a run."""
+    def record(self, result: Result, outcome: Outcome) -> None:
+        """Remembers the result of a run, and what the run said."""
         self._results[result.name].append(result)
         self._runs[result.name][result.status] += 1
-        return self.seen(result)
+        self.notice(result, outcome)
 
-    def seen(self, result: Result) -> Change | None:
-        """Remembers a change, if this is one. A first result is none if all is well."""
+    def notice(self, result: Result, outcome: Outcome | None = None) -> None:
+        """Remembers a result only if it is a change. A first pass is none."""
         before = self._standing.get(result.name)
         if not self.is_change(result):
             self._standing.setdefault(result.name, result)
-            return None
+            return
         self._standing[result.name] = result
-        change = Change(
-            result.name,
-            before.status if before else None,
-            result,
-            result.at - before.at if before else 0.0,
-        )
+        held = result.at - before.at if before else 0.0
+        change = Change(result.name, before.status if before else None, result, held)
         self._changes.append(change)
-        return change
+        self._unlogged.append((change, outcome or Outcome()))
 
     def is_change(self, result: Result) -> bool:
-        """Whether this status is another than the last one that was seen. What was found out
-        before that one, and comes after it, is none."""
+        """Whether this status differs from the last one. A result that is older than the last one
+        is no change, even if it arrives later."""
         before = self._standing.get(result.name)
         if before is None:
             return result.status is not Status.PASS
         return result.status is not before.status and result.at >= before.at
+
+    def unlogged(self) -> list[tuple[Change, Outcome]]:
+        """The changes since the last call, each with what the run said."""
+        changes, self._unlogged = self._unlogged, []
+        return changes
 
     def past(self, name: str) -> Past:
         """What is remembered under this name."""
@@ -101,8 +103,7 @@ class History:
 def log_change(change: Change, outcome: Outcome) -> None:
     """Writes a change to the log, and where the exception was raised that is the reason of it.
 
-    Each process that is asked finds a change out for itself, and logs it: the line has the
-    process's id.
+    Each process finds a change out for itself, and logs it: the line has the process's id.
     """
     result = change.result
     level = logging.INFO if result.status is Status.PASS else logging.WARNING

@@ -16,18 +16,18 @@ SCRAPE = "scrape"
 class Limits:
     """How old a result may be, and how long a report may take, for one probe. In seconds."""
 
-    deadline: float
-    fresh_at_most: float = float("inf")
-    stale_at_most: float = float("inf")
+    deadline_seconds: float
+    fresh_seconds: float = float("inf")
+    stale_seconds: float = float("inf")
 
 
-# A kubelet gives up after 1 s by default; a person or a pipeline waits, and wants it from now.
-_PROBE = Limits(deadline=0.8)
+# A kubelet gives up after 1 s by default. A person or a pipeline waits, and wants new results.
+_PROBE = Limits(deadline_seconds=0.8)
 LIMITS = {
     "live": _PROBE,
     "ready": _PROBE,
     "startup": _PROBE,
-    "smoke": Limits(deadline=5, fresh_at_most=1, stale_at_most=5),
+    "smoke": Limits(deadline_seconds=5, fresh_seconds=1, stale_seconds=5),
     ALL: _PROBE,
     SCRAPE: _PROBE,
 }

@@ -5,11 +5,18 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from petsage.checks import Status
-from petsage.config import Config
 from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.monitor import Monitor
 from petsage.health.report import Condition, Report
 from petsage.scoreboard import Scoreboard
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answers: what is running, and which copy of it."""
+
+    release: str
+    instance: str
 
 
 def http_status(status: Status) -> HTTPStatus:
@@ -19,11 +26,11 @@ def http_status(status: Status) -> HTTPStatus:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What an application knows of its own health: it stands at `app.extensions["petsage"]`."""
+    """The health of an application: it stands at `app.extensions["petsage"]`."""
 
     monitor: Monitor
     scoreboard: Scoreboard
-    config: Config
+    identity: Identity
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
         """What `probe` gets now; `names` limits it to these of its names.
@@ -41,20 +48,20 @@ class Health:
         return report
 
     def status(self, probe: str) -> Status:
-        """The status alone: a startup probe that passes for good asks for nothing."""
+        """The status alone: a startup probe that passes for good runs no check."""
         if probe == "startup" and self.scoreboard.started:
             return Status.PASS
         return self.report(probe).status
 
 
 def run_smoke_test(health: Health) -> SmokeTest:
-    """Runs the smoke checks: those of every feature, and of the dependencies that ask for it."""
+    """Runs the smoke checks: each feature's, and the dependencies' whose probes include smoke."""
     failed = health.report("smoke").failed
     return replace(FAILURE, failed=failed) if failed else SUCCESS
 
 
 def drain(scoreboard: Scoreboard) -> Condition:
-    """Readiness ends when the instance is about to stop."""
+    """The condition that ends readiness when the instance is about to stop."""
 
     def reasons() -> dict[str, str]:
         return {"ready": "the instance is stopping" if scoreboard.draining else ""}

@@ -34,11 +34,11 @@ def current_health() -> Health:
 
 
 def answer(health: Health, body: bytes, status: Status, media_type: str) -> Response:
-    """A health answer: it says who answers, and holds for this moment only (RFC 9111, 5.2.2.5)."""
+    """A health answer: it says who answers, and no cache keeps it (RFC 9111, 5.2.2.5)."""
     headers = [
         ("Cache-Control", "no-store"),
-        ("PetSage-Release", health.config.release),
-        ("PetSage-Instance", health.config.instance),
+        ("PetSage-Release", health.identity.release),
+        ("PetSage-Instance", health.identity.instance),
     ]
     return Response(body, http_status(status), headers, media_type)
 
@@ -87,7 +87,7 @@ def startup() -> Response:
 
 
 def _bare_answer(probe: str) -> Response:
-    """This side is public, so it shows no details: those are on the management listener."""
+    """The main listener is public: the details are on the management listener."""
     health = current_health()
     status = health.status(probe)
     return answer(health, b"failed\n" if status is Status.FAIL else b"ok\n", status, "text/plain")

@@ -1,4 +1,4 @@
-"""Who probed when, and what they were told: a kubelet throws the bodies of failures away."""
+"""Who probed when, and what was answered: a kubelet throws the bodies of failures away."""
 
 import threading
 from collections import Counter, deque
@@ -13,18 +13,18 @@ ENTRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one agent was told by one probe, once or several times in a row."""
+    """What one agent was answered by one probe, once or several times in a row."""
 
     probe: str
-    asked: str
-    """Which of the probe's checks; empty if all."""
+    choice: str
+    """Which of the probe's checks were asked for; empty if all."""
     agent: str
     """As it calls itself, in one line of 200 characters at most."""
     code: int
     failed: tuple[str, ...]
     """The names of the checks that failed."""
-    told: str
-    """Why, the last time; empty if nothing fails."""
+    reason: str
+    """Why, the last time; empty if nothing failed."""
     first_at: float
     """In the clock's seconds, as is `last_at`."""
     last_at: float
@@ -46,20 +46,20 @@ class Ledger:
         probe: str,
         agent: str,
         code: int,
-        told: str,
+        reason: str,
         now: float,
-        asked: str = "",
+        choice: str = "",
         failed: tuple[str, ...] = (),
     ) -> None:
         """Remembers one answer."""
-        new = Entry(probe, asked, one_line(agent), code, failed, one_line(told), now, now)
+        new = Entry(probe, choice, one_line(agent), code, failed, one_line(reason), now, now)
         with self._lock:
             self._answers[probe, code] += 1
             self._entries.append(self._merged(new))
 
     def _merged(self, new: Entry) -> Entry:
         for entry in reversed(self._entries):
-            if (entry.probe, entry.asked, entry.agent) == (new.probe, new.asked, new.agent):
+            if (entry.probe, entry.choice, entry.agent) == (new.probe, new.choice, new.agent):
                 if (entry.code, entry.failed) != (new.code, new.failed):
                     break
                 self._entries.remove(entry)

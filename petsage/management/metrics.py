@@ -1,6 +1,7 @@
-"""What Prometheus reads: a scrape is an ask, as a probe is."""
+"""What Prometheus reads. A scrape is an ask, as a probe is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -14,6 +15,9 @@ from petsage.health.report import SCRAPE
 from petsage.health.service import Health
 from petsage.management.ledger import Ledger
 
+_Samples = Iterable[tuple[tuple[str, ...], float]]
+"""Each with the values of its labels."""
+
 
 def registry(health: Health, ledger: Ledger) -> CollectorRegistry:
     """A registry of this instance's own."""
@@ -23,8 +27,8 @@ def registry(health: Health, ledger: Ledger) -> CollectorRegistry:
 
 
 class HealthCollector(Collector):
-    """Reads an instance's health. Labels are names of checks and words of PetSage's, all bounded:
-    nothing that a client sends becomes one."""
+    """Reads an instance's health. Labels are names of checks, units, and words of PetSage's, all
+    bounded: nothing that a client sends becomes one."""
 
     def __init__(self, health: Health, ledger: Ledger) -> None:
         self._health = health
@@ -32,51 +36,80 @@ class HealthCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All families, each with its samples of this moment."""
-        yield from self._checks()
-        yield from self._instance()
-        answers = CounterMetricFamily(
-            "petsage_probe_answers",
-            "Answers to probes on the management listener, by HTTP status.",
-            labels=["probe", "code"],
-        )
-        for (probe, code), count in sorted(self._ledger.answers().items()):
-            answers.add_metric([probe, str(code)], count)
-        yield answers
+        scrape = _Scrape.of(self._health, self._ledger)
+        for kind, name, meaning, labels, samples in _FAMILIES:
+            family = kind(name, meaning, labels=labels)
+            for values, number in samples(scrape):
+                family.add_metric(values, number)
+            yield family
+        identity = self._health.identity
+        info = {
+            "release": identity.release,
+            "instance": identity.instance,
+            "version": package_version(),
+        }
+        yield InfoMetricFamily("petsage", "What is running.", info)
 
-    def _checks(self) -> Iterator[Metric]:
-        monitor = self._health.monitor
+
+@dataclass(frozen=True, slots=True)
+class _Scrape:
+    """What all families are read from."""
+
+    health: Health
+    ledger: Ledger
+    results: tuple[Result, ...]
+    pasts: dict[str, Past]
+    """Of each check that runs, by name."""
+    now: float
+
+    @classmethod
+    def of(cls, health: Health, ledger: Ledger) -> "_Scrape":
+        monitor = health.monitor
         results = {result.name: result for result in monitor.report(SCRAPE).results}
         now = monitor.clock.now()
         pasts = {check.name: monitor.past(check.name) for check in monitor.checks}
         for check in monitor.checks:  # those of the smoke probe alone are shown, and not run
             if check.name not in results and (last := _last(pasts[check.name], check, now)):
                 results[check.name] = last
-        yield from _results(results.values())
-        yield from _runs(pasts, now)
+        return cls(health, ledger, tuple(results.values()), pasts, now)
 
-    def _instance(self) -> Iterator[Metric]:
-        health = self._health
-        finished = GaugeMetricFamily(
-            "petsage_last_request_finished_age_seconds",
-            "Seconds since a worker last finished a request.",
+    def statuses(self) -> _Samples:
+        return (
+            ((result.name, status.value), result.status is status)
+            for result in self.results
+            for status in Status
         )
-        if at := health.scoreboard.finished_at:
-            finished.add_metric([], max(0.0, health.monitor.clock.now() - at))
-        yield finished
-        yield GaugeMetricFamily(
-            "petsage_draining",
-            "1 while the instance drains before its stop.",
-            health.scoreboard.draining,
+
+    def values(self) -> _Samples:
+        values = ((result.name, result.value) for result in self.results)
+        return (((name, value.unit), value.number) for name, value in values if value)
+
+    def durations(self) -> _Samples:
+        return (((last.name,), last.duration_seconds) for last in self._last_runs())
+
+    def ages(self) -> _Samples:
+        return (((last.name,), max(0.0, self.now - last.at)) for last in self._last_runs())
+
+    def runs(self) -> _Samples:
+        return (
+            ((name, status.value), past.runs.get(status, 0))
+            for name, past in self.pasts.items()
+            for status in Status
         )
-        yield InfoMetricFamily(
-            "petsage",
-            "What is running.",
-            {
-                "release": health.config.release,
-                "instance": health.config.instance,
-                "version": package_version(),
-            },
-        )
+
+    def finished(self) -> _Samples:
+        at = self.health.scoreboard.finished_at
+        return [((), max(0.0, self.now - at))] if at else []
+
+    def draining(self) -> _Samples:
+        return [((), self.health.scoreboard.draining)]
+
+    def answers(self) -> _Samples:
+        answers = sorted(self.ledger.answers().items())
+        return (((probe, str(code)), count) for (probe, code), count in answers)
+
+    def _last_runs(self) -> Iterable[Result]:
+        return (past.results[-1] for past in self.pasts.values() if past.results)
 
 
 def _last(past: Past, check: Check, now: float) -> Result | None:
@@ -85,38 +118,62 @@ def _last(past: Past, check: Check, now: float) -> Result | None:
     return last if last and now - last.at <= check.stale_seconds else None
 
 
-def _results(results: Iterable[Result]) -> Iterator[Metric]:
-    status = GaugeMetricFamily(
+_FAMILIES = (
+    (
+        GaugeMetricFamily,
         "petsage_check_status",
         "1 for the status that a check has, 0 for the others. A check that only the smoke test asks"
         " for is left out while nothing is known of it.",
-        labels=["check", "status"],
-    )
-    value = GaugeMetricFamily(
-        "petsage_check_value", "What a check has observed.", labels=["check", "unit"]
-    )
-    for result in results:
-        for one in Status:
-            status.add_metric([result.name, one.value], result.status is one)
-        if result.value:
-            value.add_metric([result.name, result.value.unit], result.value.number)
-    yield from (status, value)
-
-
-def _runs(pasts: dict[str, Past], now: float) -> Iterator[Metric]:
-    duration = GaugeMetricFamily(
-        "petsage_check_duration_seconds", "How long a check's last run took.", labels=["check"]
-    )
-    age = GaugeMetricFamily(
-        "petsage_check_age_seconds", "How long ago a check's last run ended.", labels=["check"]
-    )
-    runs = CounterMetricFamily(
-        "petsage_check_runs", "Runs of a check, by outcome.", labels=["check", "outcome"]
-    )
-    for name, past in pasts.items():
-        if past.results:
-            duration.add_metric([name], past.results[-1].duration_seconds)
-            age.add_metric([name], max(0.0, now - past.results[-1].at))
-        for outcome in Status:
-            runs.add_metric([name, outcome.value], past.runs.get(outcome, 0))
-    yield from (duration, age, runs)
+        ("check", "status"),
+        _Scrape.statuses,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_check_value",
+        "What a check has observed.",
+        ("check", "unit"),
+        _Scrape.values,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_check_duration_seconds",
+        "How long a check's last run took.",
+        ("check",),
+        _Scrape.durations,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_check_age_seconds",
+        "How long ago a check's last run ended.",
+        ("check",),
+        _Scrape.ages,
+    ),
+    (
+        CounterMetricFamily,
+        "petsage_check_runs",
+        "Runs of a check, by outcome.",
+        ("check", "outcome"),
+        _Scrape.runs,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_last_request_finished_age_seconds",
+        "Seconds since a worker last finished a request.",
+        (),
+        _Scrape.finished,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_draining",
+        "1 while the instance drains before its stop.",
+        (),
+        _Scrape.draining,
+    ),
+    (
+        CounterMetricFamily,
+        "petsage_probe_answers",
+        "Answers to probes on the management listener, by HTTP status.",
+        ("probe", "code"),
+        _Scrape.answers,
+    ),
+)

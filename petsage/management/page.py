@@ -1,4 +1,4 @@
-"""The status page, as HTML under a policy that allows nothing but its own style and script."""
+"""The status page as HTML, under a policy that allows nothing but its own style and script."""
 
 import base64
 import functools
@@ -8,7 +8,12 @@ from importlib.resources import files
 from flask import render_template
 from markupsafe import Markup
 
-from petsage.management.status import Overview, bars, counts, span
+from petsage.checks import Result, Status
+from petsage.health.history import RESULTS
+from petsage.management.status import Overview
+
+_STEP, _WIDTH, _HALF = 4, 3, 12  # of a picture, in pixels
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def render(page: Overview) -> str:
@@ -41,3 +46,44 @@ def _pieces() -> tuple[Markup, Markup, str]:
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def bars(results: tuple[Result, ...]) -> dict[Status, str]:
+    """An SVG path for each status that occurs: a bar for each result, the newest at the right.
+
+    The bar of a pass stands on the line, and is higher the longer the run took, compared with the
+    others; any other bar hangs below the line.
+    """
+    slowest = max((r.duration_seconds for r in results), default=0.0) or 1.0
+    paths: dict[Status, list[str]] = {}
+    for x, result in enumerate(results, RESULTS - len(results)):
+        height = _height(result.status, result.duration_seconds / slowest)
+        path = f"M{x * _STEP} {_HALF}h{_WIDTH}v{height}h-{_WIDTH}z"
+        paths.setdefault(result.status, []).append(path)
+    return {status: "".join(path) for status, path in paths.items()}
+
+
+def _height(status: Status, share: float) -> int:
+    if status is Status.PASS:
+        return -max(2, round(_HALF * share))
+    return _HALF if status is Status.FAIL else _HALF // 2
+
+
+def counts(results: tuple[Result, ...]) -> str:
+    """The picture in words."""
+    statuses = [result.status for result in results]
+    numbers = (f"{statuses.count(s)} {s.value}" for s in Status if s in statuses)
+    return f"Last {len(results)} results: {', '.join(numbers)}"
+
+
+def span(seconds: float) -> str:
+    """A duration as a person says it: `0.4 ms`, `2.5 s`, `3 min 20 s`, `2 d 4 h`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    for size, unit, small_size, small_unit in _UNITS:
+        if round(seconds) >= size:
+            large, rest = divmod(round(seconds), size)
+            return f"{large} {unit} {rest // small_size} {small_unit}"
+    return f"{seconds:.0f} s"

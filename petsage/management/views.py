@@ -10,11 +10,11 @@ from werkzeug.exceptions import HTTPException
 
 from petsage.checks import Result, Status
 from petsage.health.report import Report
-from petsage.health.schemas import health_body, overview_body
 from petsage.health.service import Health
 from petsage.health.views import answer, current_health
 from petsage.http_errors import error_response
 from petsage.management import metrics, page, status
+from petsage.management.documents import health_json, status_json
 from petsage.management.ledger import Ledger
 
 HEALTH_JSON = "application/health+json"
@@ -39,7 +39,7 @@ management = Blueprint("management", __name__)
 
 
 def create_app(health: Health) -> Flask:
-    """The application of the management listener, which tells this health in detail."""
+    """The application of the management listener, which shows this health in detail."""
     app = Flask("petsage.management", static_folder=None)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     ledger = Ledger(health.monitor.clock.now())
@@ -80,13 +80,12 @@ def startup(name: str | None = None) -> Response:
 
 @management.get("/status")
 def status_page() -> Response:
-    """All that the instance knows of itself. The page is well, whatever it tells: it is a 200."""
-    health = current_health()
-    seen = status.overview(health, _ledger(), time.time())
+    """All that the instance knows of itself. Whatever it shows, the page is a 200."""
+    overview = status.overview(current_health(), _ledger(), time.time())
     if _wanted("text/html", "application/json") == "application/json":
-        response = _unstored(overview_body(seen), "application/json")
+        response = _unstored(status_json(overview), "application/json")
     else:
-        response = _unstored(page.render(seen), "text/html; charset=utf-8")
+        response = _unstored(page.render(overview), "text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = page.security_policy()
     response.headers["Referrer-Policy"] = "no-referrer"
     response.vary.add("Accept")
@@ -101,7 +100,7 @@ def prometheus_metrics() -> Response:
 
 
 def _wanted(*offers: str) -> str:
-    """The media type that the client wants most, whatever its parameters; else the first."""
+    """The media type that the client prefers, without its parameters; else the first offer."""
     accepted = request.accept_mimetypes
     bare = MIMEAccept([(one.partition(";")[0].strip(), quality) for one, quality in accepted])
     return bare.best_match(offers, default=offers[0]) or offers[0]
@@ -118,13 +117,13 @@ def _ledger() -> Ledger:
 
 @management.after_request
 def enter_in_the_ledger(response: Response) -> Response:
-    """Each answer to a probe, the refusal of an unknown name included. OPTIONS asks nothing."""
+    """Each answer to a probe, a 404 for an unknown name included. OPTIONS asks for no check."""
     probe = (request.endpoint or "").rpartition(".")[2]
     if probe in status.MANAGED and request.method != "OPTIONS":
         now = current_health().monitor.clock.now()
         agent = request.headers.get("User-Agent", "")
-        told, asked, failed = g.get("told", ""), g.get("asked", ""), g.get("failed", ())
-        _ledger().enter(probe, agent, response.status_code, told, now, asked, failed)
+        reason, choice, failed = g.get("reason", ""), g.get("choice", ""), g.get("failed", ())
+        _ledger().enter(probe, agent, response.status_code, reason, now, choice, failed)
     return response
 
 
@@ -132,12 +131,12 @@ def _answer(probe: str, name: str | None) -> Response:
     health = current_health()
     report = health.report(probe, _names(health.monitor.names(probe), name))
     g.failed = report.failed
-    g.told = ", ".join(f"{r.name}: {r.reason}" for r in report.failures)
+    g.reason = ", ".join(f"{r.name}: {r.reason}" for r in report.failures)
     media_type = _wanted("text/plain", HEALTH_JSON, "application/json")
     if media_type == "text/plain":
         body = _text(report, "verbose" in request.args).encode()
     else:
-        body = health_body(report, health.config, time.time())
+        body = health_json(report, health.identity, time.time())
     response = answer(health, body, report.status, media_type)
     response.vary.add("Accept")
     return response
@@ -146,16 +145,16 @@ def _answer(probe: str, name: str | None) -> Response:
 def _names(known: tuple[str, ...], name: str | None) -> list[str] | None:
     """Which checks are asked for, None for all. An unknown name is a 404, never a quiet pass."""
     excluded = request.args.getlist("exclude")
-    for asked in (name, *excluded):
-        if asked is not None and asked not in known:
-            g.told = "no such check"
+    for one in (name, *excluded):
+        if one is not None and one not in known:
+            g.reason = "no such check"
             abort(404, f"This probe has no such check; it has: {', '.join(known) or 'none'}.")
     if name is not None:
-        g.asked = name
+        g.choice = name
         return [name]
     if not excluded:
         return None
-    g.asked = f"without {', '.join(one for one in known if one in excluded)}"
+    g.choice = f"without {', '.join(one for one in known if one in excluded)}"
     return [one for one in known if one not in excluded]
 
 
@@ -166,7 +165,7 @@ def _text(report: Report, verbose: bool) -> str:
 
 
 def _bounded(lines: list[str]) -> list[str]:
-    """The first of these lines that a kubelet keeps, and how many it does not."""
+    """As many of these lines as a kubelet keeps, and how many it does not."""
     room = _BODY_BYTES
     for count, line in enumerate(lines):
         room -= len(line.encode())

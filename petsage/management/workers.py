@@ -1,4 +1,4 @@
-"""The condition of the application workers: do they finish requests? The management side asks."""
+"""The condition `workers`: whether the application workers finish requests."""
 
 import socket
 import threading
@@ -16,22 +16,22 @@ READY_SECONDS = 5
 
 _ASK_AGAIN_SECONDS = 1
 _ASK_TIMEOUT_SECONDS = 4  # below READY_SECONDS, in which another connection may be answered
-# One listens at the unspecified address, but asks at the loopback one.
+# A listener may have the unspecified address; a client needs the loopback one.
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Workers:
-    """Asks the main listener, in a thread of its own, whenever somebody asks about the workers.
+    """Sends a request to the main listener, in a thread of its own, whenever a probe asks.
 
-    Busy is not stuck: an ask may wait for as long as any request is finished meanwhile. Idle is not
-    stuck: without an ask that waits, no silence counts.
+    Busy is not stuck: that request may wait for as long as the workers finish any other. Idle is
+    not stuck: while no request waits, it does not count that none is finished.
     """
 
     def __init__(
         self, ask: Callable[[], None], scoreboard: Scoreboard, clock: Clock, stuck_seconds: float
     ) -> None:
-        """`ask` returns when the main listener has answered it, and raises `OSError` if it has not:
-        it is asked again until it has, or nobody listens. `stuck_seconds` 0 is never stuck."""
+        """`ask` sends one request: it returns when there is an answer, else it raises `OSError`. It
+        is called until it returns, or nobody listens. With 0 `stuck_seconds` live never fails."""
         self._ask = ask
         self._board = scoreboard
         self._clock = clock
@@ -41,7 +41,7 @@ class Workers:
         self._waiting_since: float | None = None
 
     def condition(self) -> Condition:
-        """What each probe gets: it is there at once, and an ask begins beside."""
+        """The condition of each probe. It never waits: the request is sent by another thread."""
         return Condition("workers", ("live", "ready", "startup"), self._reasons)
 
     def _reasons(self) -> dict[str, str]:
@@ -74,7 +74,7 @@ class Workers:
             self._waiting_since = None
 
     def _wait_for_answer(self) -> None:
-        """Asks until there is an answer: another connection may find a thread that is free."""
+        """Asks again until there is an answer: the next connection may find a free thread."""
         while self._still_waits():
             pass
         self._waiting_since = None

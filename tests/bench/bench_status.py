@@ -13,11 +13,10 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import pytest
 
 from petsage import CheckFailed
-from petsage.config import Config
 from petsage.health.history import RESULTS
 from petsage.health.monitor import Monitor
 from petsage.health.report import ALL
-from petsage.health.service import Health, drain
+from petsage.health.service import Health, Identity, drain
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.proxy import nginx
@@ -36,7 +35,9 @@ def client():
         monitor.report(ALL)
         clock.time += 31
     clock.time -= 31
-    client = management.create_app(Health(monitor, Scoreboard(), Config())).test_client()
+    client = management.create_app(
+        Health(monitor, Scoreboard(), Identity("r1", "i1"))
+    ).test_client()
     for i in range(60):
         client.get("/readyz", headers={"User-Agent": f"agent {i}"})
     return client

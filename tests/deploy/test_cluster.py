@@ -183,7 +183,7 @@ def test_each_probe_asks_its_own_path_and_waits_longer_than_a_report_takes(manif
     for probe, path in (("startup", "/startupz"), ("liveness", "/livez"), ("readiness", "/readyz")):
         assert asked[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "management"}
         timeout = asked[f"{probe}Probe"]["timeoutSeconds"]
-        assert timeout > max(LIMITS[name].deadline for name in ("startup", "live", "ready"))
+        assert timeout > max(LIMITS[name].deadline_seconds for name in ("startup", "live", "ready"))
 
 
 def test_the_drain_fits_the_grace_period_and_stands_alone(manifests):

@@ -10,9 +10,8 @@ from selenium.webdriver.common.keys import Keys
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from petsage import CheckFailed
-from petsage.config import Config
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain
+from petsage.health.service import Health, Identity, drain
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.browser import chromium, complaints, requested
@@ -58,9 +57,8 @@ def instance(*checks, conditions=(), draining=False, port=0):
     """The management application of an instance in this process; yields its base URL."""
     scoreboard = Scoreboard()
     scoreboard.draining = draining
-    health = Health(
-        Monitor(checks, [drain(scoreboard), *conditions]), scoreboard, Config(instance="i1")
-    )
+    monitor = Monitor(checks, [drain(scoreboard), *conditions])
+    health = Health(monitor, scoreboard, Identity("r1", "i1"))
     app = management.create_app(health)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever)
@@ -163,7 +161,7 @@ def test_a_row_that_comes_first_moves_the_others_and_makes_none_new(browser):
             wait_until(lambda s=shown, e=expected: browser.execute_script(s) == e)
 
 
-def test_an_instance_that_is_gone_is_told_and_its_return_too(browser):
+def test_an_instance_that_is_gone_is_shown_and_its_return_too(browser):
     lost = "#lost"
 
     def seen():

@@ -19,7 +19,7 @@ class _Waiting:
 
 
 class SimulatedClock:
-    """A monitor's clock. Threads whose names begin with `prefix` wait in it or are busy.
+    """A monitor's clock. A thread whose name holds `prefix` waits in it or is busy.
 
     Each reading of `now` takes `tick` seconds, as it does in the world.
     """
@@ -52,7 +52,7 @@ class SimulatedClock:
 
     def start(self, target: Callable[[], None]) -> threading.Thread:
         """A thread of the simulation."""
-        thread = threading.Thread(target=target, name=f"{self._prefix} caller", daemon=True)
+        thread = threading.Thread(target=target, name=f"caller of {self._prefix}", daemon=True)
         thread.start()
         return thread
 

@@ -3,6 +3,7 @@
 from petsage import CheckFailed, Result, Status
 from petsage.health.history import CHANGES, RESULTS, History
 from petsage.health.monitor import Monitor
+from petsage.health.outcome import Outcome
 from petsage.health.report import ALL, Condition
 from tests.fakes import ManualClock, Subject, check, condition
 
@@ -11,10 +12,16 @@ def result(status, at, name="db"):
     return Result(name, Status(status), "" if status == "pass" else "down", at, 0.1)
 
 
+def remembered(history, result):
+    """The changes that this result of a run is."""
+    history.record(result, Outcome())
+    return [change for change, _ in history.unlogged()]
+
+
 def test_results_and_changes_are_rings_and_runs_are_counted():
     history = History(["db"])
     for at in range(1000):
-        history.ran(result("fail" if at % 2 else "pass", at))
+        remembered(history, result("fail" if at % 2 else "pass", at))
     past = history.past("db")
     assert [r.at for r in past.results] == list(range(1000 - RESULTS, 1000))
     assert past.runs == {Status.PASS: 500, Status.FAIL: 500}
@@ -23,15 +30,15 @@ def test_results_and_changes_are_rings_and_runs_are_counted():
 
 def test_a_first_pass_is_no_change_and_a_first_failure_is():
     history = History(["db", "cache"])
-    assert history.ran(result("pass", 1)) is None
-    change = history.ran(result("fail", 1, "cache"))
+    assert not remembered(history, result("pass", 1))
+    (change,) = remembered(history, result("fail", 1, "cache"))
     assert (change.was, change.held_seconds) == (None, 0)
 
 
 def test_a_change_says_from_to_and_how_long():
     history = History(["db"])
     for at, status in ((10, "pass"), (20, "pass"), (25, "fail"), (30, "fail"), (70, "warn")):
-        history.ran(result(status, at))
+        remembered(history, result(status, at))
     assert [(c.was, c.result.status, c.held_seconds) for c in history.changes()] == [
         (Status.FAIL, Status.WARN, 45),
         (Status.PASS, Status.FAIL, 15),
@@ -42,7 +49,7 @@ def test_a_change_says_from_to_and_how_long():
 def test_what_comes_belated_is_no_change():
     history = History([])
     for at, status in ((10, "pass"), (20, "fail"), (15, "pass"), (30, "fail")):
-        history.seen(result(status, at))
+        history.notice(result(status, at))
     (change,) = history.changes()
     assert (change.result.at, change.held_seconds) == (20, 10)
 

@@ -229,7 +229,7 @@ def test_a_check_that_recurses_without_end_is_contained():
     assert only(Monitor([check(run=forever)]).report("ready")).reason.startswith("raised Recursion")
 
 
-def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
+def test_of_an_unexpected_exception_only_its_class_and_line_are_reported(caplog):
     monitor = Monitor([check(run=Subject(RuntimeError("password=hunter2")))])
     result = only(monitor.report("ready"))
     assert result.reason.startswith("raised RuntimeError (tests.fakes:")
@@ -237,7 +237,7 @@ def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("raised", "reason"),
     [
         ("two\nlines\x1b[31m", "two lines\\x1b[31m"),
         ("x" * 1000, "x" * 199 + "…"),
@@ -246,11 +246,11 @@ def test_of_an_unexpected_exception_only_its_class_and_line_are_told(caplog):
         ("", "failed"),
     ],
 )
-def test_a_reason_is_one_bounded_printable_line(told, reason):
-    assert only(Monitor([check(run=Subject(CheckFailed(told)))]).report("ready")).reason == reason
+def test_a_reason_is_one_bounded_printable_line(raised, reason):
+    assert only(Monitor([check(run=Subject(CheckFailed(raised)))]).report("ready")).reason == reason
 
 
-def test_an_exception_that_cannot_be_told_is_told_by_its_class():
+def test_an_exception_whose_message_cannot_be_read_is_reported_by_its_class():
     class Evil(CheckFailed):
         def __str__(self):
             raise RuntimeError
@@ -309,7 +309,7 @@ def test_threads_do_not_grow_over_ten_thousand_reports():
 
 
 @pytest.mark.parametrize("probe", ["smoke", "ready"])
-def test_what_came_for_this_report_is_told_however_long_another_check_took(probe):
+def test_a_result_that_came_for_this_report_is_used_however_long_another_check_took(probe):
     clock, slow = ManualClock(), Subject(hung=True)
 
     class Waiting(ManualClock):
@@ -510,7 +510,7 @@ def test_a_condition_is_reported_at_once_beside_the_checks():
     assert monitor.report("ready").failed == ("drain",)
 
 
-class TestAChangeIsToldOnce:
+class TestAChangeIsLoggedOnce:
     @pytest.fixture
     def lines(self, caplog):
         caplog.set_level(logging.INFO, logger="petsage.monitor")
@@ -526,10 +526,10 @@ class TestAChangeIsToldOnce:
 
     def test_a_first_failure_is(self, lines):
         Monitor([check(run=Subject(CheckFailed("refused")))]).report("ready")
-        told = ["check database: fail (was not known): refused"]
-        wait_until(lambda: lines() == told)
+        wanted = ["check database: fail (was not known): refused"]
+        wait_until(lambda: lines() == wanted)
 
-    def test_from_to_reason_and_how_long_it_held_are_told_and_nothing_while_it_lasts(self, lines):
+    def test_from_to_reason_and_how_long_it_held_are_logged_and_nothing_while_it_lasts(self, lines):
         clock, subject = ManualClock(), Subject()
         monitor = Monitor([check(run=subject)], clock=clock)
         for _ in range(3):
@@ -540,8 +540,8 @@ class TestAChangeIsToldOnce:
         subject.error = None
         for _ in range(3):
             self.report(monitor, clock)
-        told = [
+        wanted = [
             "check database: fail (was pass for 93.0 s): refused",
             "check database: pass (was fail for 93.0 s)",
         ]
-        wait_until(lambda: sorted(lines()) == told)
+        wait_until(lambda: sorted(lines()) == wanted)

@@ -97,13 +97,13 @@ class MonitorModel(RuleBasedStateMachine):
         ),
     )
     def begin(self, tick, options):
-        name = f"model-{next(_numbers)}"
+        name = f"model-{next(_numbers)}."
         self.clock = SimulatedClock(name, tick)
         self.subjects, self.checks = {}, {}
         for letter, (fresh, stale, timeout) in zip("ab", options, strict=True):
             subject = Subject(self.clock)
             check = Check(
-                f"{name}-{letter}",
+                f"{name}{letter}",
                 subject,
                 frozenset({"ready", "smoke"}),
                 timeout_seconds=timeout,
@@ -131,7 +131,7 @@ class MonitorModel(RuleBasedStateMachine):
             one.latest, one.begun_beside = self.clock.time, self.begun()
         self.asks += asks
         if waits:
-            self.pass_time(LIMITS[probe].deadline)
+            self.pass_time(LIMITS[probe].deadline_seconds)
         self.verify()
 
     def begun(self):
@@ -169,7 +169,7 @@ class MonitorModel(RuleBasedStateMachine):
         for name, subject in self.subjects.items():
             assert not subject.beside, "a second run beside the first"
             fresh = self.checks[name].fresh_seconds
-            least = min(fresh, LIMITS["smoke"].fresh_at_most) if self.asked_by_smoke else fresh
+            least = min(fresh, LIMITS["smoke"].fresh_seconds) if self.asked_by_smoke else fresh
             for one, other in itertools.pairwise(subject.runs):
                 assert other.began - one.began >= least - CLOSE, "asked more often than fresh"
         done = [ask for ask in self.asks if ask.report]
@@ -177,12 +177,12 @@ class MonitorModel(RuleBasedStateMachine):
         for ask in done:
             self.is_true(ask)
         for ask in self.asks:
-            assert self.clock.time - ask.latest <= LIMITS[ask.probe].deadline + CLOSE
+            assert self.clock.time - ask.latest <= LIMITS[ask.probe].deadline_seconds + CLOSE
 
     def is_true(self, ask):
         limits = LIMITS[ask.probe]
         assert ask.report is not None
-        assert ask.ended - ask.latest <= limits.deadline + CLOSE, "past the deadline"
+        assert ask.ended - ask.latest <= limits.deadline_seconds + CLOSE, "past the deadline"
         oracles = [Oracle(self, ask, result) for result in ask.report.results]
         assert len(oracles) == 2
         for oracle in oracles:
@@ -204,9 +204,9 @@ class Oracle:
     def __init__(self, model: MonitorModel, ask: Ask, result: Result) -> None:
         check, limits = model.checks[result.name], LIMITS[ask.probe]
         self.ask, self.result = ask, result
-        self.timeout, self.deadline = check.timeout_seconds, limits.deadline
-        self.fresh = min(check.fresh_seconds, limits.fresh_at_most)
-        self.stale = min(check.stale_seconds, limits.stale_at_most)
+        self.timeout, self.deadline = check.timeout_seconds, limits.deadline_seconds
+        self.fresh = min(check.fresh_seconds, limits.fresh_seconds)
+        self.stale = min(check.stale_seconds, limits.stale_seconds)
         runs = model.subjects[result.name].runs
         self.runs = [run for run in runs if run.began <= ask.ended]
         self.late = [run for run in self.runs if run.seconds >= self.timeout]
@@ -262,6 +262,29 @@ class Oracle:
 
 
 pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize("probe", ["smoke", "ready"])
+@pytest.mark.parametrize("period", [5.0, 5.001, 5.002, 30.0])
+def test_two_hundred_asks_at_one_period_give_no_false_failure(probe, period):
+    """Two checks with the default limits; while one runs, the result of the other grows older."""
+    name = f"period-{next(_numbers)}."
+    clock = SimulatedClock(name, TICK)
+    runs = {f"{name}quick": 0.001, f"{name}slow": 0.008}
+    monitor = Monitor(
+        [
+            Check(name, partial(clock.sleep, seconds), frozenset({"ready", "smoke"}))
+            for name, seconds in runs.items()
+        ],
+        clock=clock,
+    )
+    reports = []
+    for _ in range(200):
+        clock.start(lambda: reports.append(monitor.report(probe)))
+        clock.advance(period)
+    assert [report.status for report in reports] == ["pass"] * 200
+
+
 STEPS = int(os.environ.get("MODEL_STEPS", "1500"))
 TestMonitor = MonitorModel.TestCase
 TestMonitor.settings = settings(

@@ -16,8 +16,8 @@ def clock():
 
 
 @pytest.fixture
-def health_of(clock, scoreboard, config):
-    return lambda *checks: Health(Monitor(checks, [drain(scoreboard)], clock), scoreboard, config)
+def health_of(clock, scoreboard, identity):
+    return lambda *checks: Health(Monitor(checks, [drain(scoreboard)], clock), scoreboard, identity)
 
 
 @pytest.mark.parametrize(

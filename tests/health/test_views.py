@@ -86,7 +86,7 @@ def test_a_probe_says_ok_in_plain_text(answer, path):
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/startupz", "/readyz?verbose"])
-def test_a_failing_probe_tells_no_details_on_the_public_side(answer, path):
+def test_a_failing_probe_shows_no_details_on_the_public_side(answer, path):
     response = answer(path, check("db", Subject(CheckFailed("10.0.0.7 refused"))))
     assert (response.status_code, response.data) == (503, b"failed\n")
 

@@ -1,4 +1,4 @@
-"""Promises of the ledger: who was told what and when, however many agents there are."""
+"""Promises of the ledger: who was answered what and when, however many agents there are."""
 
 import threading
 
@@ -15,9 +15,9 @@ def test_equal_answers_in_a_row_are_one_entry():
 
 def test_another_answer_begins_a_new_entry_and_keeps_the_old_one():
     ledger = Ledger(0)
-    for now, code, told in ((1, 200, ""), (2, 503, "a"), (3, 503, "b"), (4, 200, "")):
-        ledger.enter("ready", "kubelet", code, told, now)
-    assert [(e.code, e.told, e.times) for e in ledger.entries()] == [
+    for now, code, reason in ((1, 200, ""), (2, 503, "a"), (3, 503, "b"), (4, 200, "")):
+        ledger.enter("ready", "kubelet", code, reason, now)
+    assert [(e.code, e.reason, e.times) for e in ledger.entries()] == [
         (200, "", 1),
         (503, "b", 2),
         (200, "", 1),
@@ -29,24 +29,24 @@ def test_a_last_answer_for_another_reason_does_not_cover_those_before_it():
     for now in range(600):
         ledger.enter("ready", "kubelet", 503, f"database: refused {now}", now, failed=("database",))
     ledger.enter("ready", "kubelet", 503, "cache: down", 600, failed=("cache",))
-    assert [(e.told, e.times) for e in ledger.entries()] == [
+    assert [(e.reason, e.times) for e in ledger.entries()] == [
         ("cache: down", 1),
         ("database: refused 599", 600),
     ]
 
 
-def test_who_asks_for_one_check_is_told_apart_from_who_asks_for_all():
+def test_who_asks_for_one_check_has_another_entry_than_who_asks_for_all():
     ledger = Ledger(0)
-    for asked in ("", "disk", "", "without disk"):
-        ledger.enter("ready", "curl", 200, "", 1, asked)
-    assert [(e.asked, e.times) for e in ledger.entries()] == [
+    for choice in ("", "disk", "", "without disk"):
+        ledger.enter("ready", "curl", 200, "", 1, choice)
+    assert [(e.choice, e.times) for e in ledger.entries()] == [
         ("without disk", 1),
         ("", 2),
         ("disk", 1),
     ]
 
 
-def test_agents_and_probes_are_told_apart():
+def test_agents_and_probes_have_entries_of_their_own():
     ledger = Ledger(0)
     for probe, agent in (("live", "a"), ("ready", "a"), ("ready", "b"), ("live", "a")):
         ledger.enter(probe, agent, 200, "", 1)
@@ -64,7 +64,7 @@ def test_it_does_not_grow_with_agents_nor_with_the_length_of_their_names():
     entries = ledger.entries()
     assert len(entries) == ENTRIES
     assert entries[0].last_at == 9999
-    assert max(len(e.agent) + len(e.told) for e in entries) <= 400
+    assert max(len(e.agent) + len(e.reason) for e in entries) <= 400
     assert all(e.agent.isprintable() for e in entries)
     assert ledger.answers() == {("live", 200): 10_000}
 

@@ -17,12 +17,12 @@ def clock():
 
 
 @pytest.fixture
-def operator(scoreboard, config, clock):
+def operator(scoreboard, identity, clock):
     """Asks the management application of an instance that has these checks."""
 
     def client(*checks, conditions=()):
         monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
-        return management.create_app(Health(monitor, scoreboard, config)).test_client()
+        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 
@@ -88,7 +88,7 @@ def test_what_a_check_has_observed_is_a_gauge_with_its_unit(operator):
     assert len([key for key in read if key[0] == "petsage_check_value"]) == 2
 
 
-def test_each_check_is_told_with_status_duration_age_and_runs(operator, clock):
+def test_each_check_is_scraped_with_status_duration_age_and_runs(operator, clock):
     client = operator(check(run=Subject(CheckFailed("down"))), check("disk"))
     client.get("/readyz")
     clock.time += 4
@@ -117,7 +117,7 @@ def test_answers_to_probes_are_counted_by_probe_and_code(operator):
     }
 
 
-def test_the_instance_is_told(operator, scoreboard, clock):
+def test_the_instance_is_named(operator, scoreboard, clock):
     client = operator()
     read = samples(client)
     assert ("petsage_last_request_finished_age_seconds",) not in read

@@ -11,7 +11,7 @@ from petsage import CheckFailed, CheckWarns, Result, Status, Value
 from petsage.health.monitor import Monitor
 from petsage.health.service import Health, drain
 from petsage.management import views as management
-from petsage.management.status import bars, counts, span
+from petsage.management.page import bars, counts, span
 from tests.fakes import ManualClock, Subject, check, condition
 
 JSON = {"Accept": "application/json"}
@@ -24,13 +24,13 @@ def clock():
 
 
 @pytest.fixture
-def operator(scoreboard, config, clock):
+def operator(scoreboard, identity, clock):
     """Asks the management application of an instance that has these checks."""
 
     def client(*checks, conditions=()):
         scoreboard.began_at = clock.time - 3600
         monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
-        return management.create_app(Health(monitor, scoreboard, config)).test_client()
+        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 
@@ -55,7 +55,7 @@ def test_the_verdict_comes_first_and_names_what_fails(mixed):
     assert 'Warning: <a href="#check-cache">cache</a>.' in verdict
 
 
-def test_the_same_is_told_as_json(mixed, scoreboard, clock):
+def test_json_has_the_same(mixed, scoreboard, clock):
     scoreboard.finished_at = clock.time - 2
     body = mixed.get("/status", headers=JSON).json
     at = datetime.fromisoformat(body.pop("at"))
@@ -88,7 +88,7 @@ def test_the_same_is_told_as_json(mixed, scoreboard, clock):
     }
 
 
-def test_what_changed_is_told_with_when_from_to_why_and_how_long(operator, clock):
+def test_what_changed_is_shown_with_when_from_to_why_and_how_long(operator, clock):
     subject = Subject()
     client = operator(check(run=subject))
     client.get("/status")
@@ -106,7 +106,7 @@ def test_what_changed_is_told_with_when_from_to_why_and_how_long(operator, clock
     assert "for 1 min 30 s" in client.get("/status").text
 
 
-def test_the_ledger_tells_who_probed_and_what_they_were_told(mixed):
+def test_the_ledger_shows_who_probed_and_what_was_answered(mixed):
     for path in ("/livez", "/readyz", "/readyz?exclude=database", "/startupz/disk", "/readyz/nope"):
         mixed.get(path, headers={"User-Agent": "kube-probe/1.31"})
     mixed.post("/readyz")
@@ -126,7 +126,7 @@ def test_the_ledger_tells_who_probed_and_what_they_were_told(mixed):
     assert "database: connection refused" in page
 
 
-def test_options_is_no_probe_and_an_error_tells_what_it_is(operator):
+def test_options_is_no_probe_and_an_error_is_entered_as_one(operator):
     def broken():
         raise RuntimeError
 
@@ -134,7 +134,7 @@ def test_options_is_no_probe_and_an_error_tells_what_it_is(operator):
     client.options("/readyz")
     client.get("/livez")
     ledger = client.application.extensions["petsage_ledger"]
-    assert [(e.probe, e.code, e.told) for e in ledger.entries()] == [("live", 500, "")]
+    assert [(e.probe, e.code, e.reason) for e in ledger.entries()] == [("live", 500, "")]
 
 
 def test_to_show_the_page_is_no_probe_and_latches_nothing(operator, scoreboard):
@@ -142,6 +142,29 @@ def test_to_show_the_page_is_no_probe_and_latches_nothing(operator, scoreboard):
     for _ in range(3):
         assert client.get("/status", headers=JSON).json["ledger"] == []
     assert not scoreboard.started
+
+
+def test_the_page_shows_the_start_as_latched_although_its_checks_fail_again(operator, clock):
+    subject = Subject(CheckFailed("migrating"))
+    client = operator(check(run=subject, probes={"startup"}))
+
+    def shown():
+        return client.get("/status", headers=JSON).json["probes"]["startup"]
+
+    assert shown() == "fail"
+    subject.error = None
+    clock.time += 31
+    assert shown() == "pass"
+    subject.error = CheckFailed("down")
+    clock.time += 31
+    assert shown() == "fail"  # nobody but the startup probe latches it
+    subject.error = None
+    clock.time += 31
+    assert client.get("/startupz").status_code == 200
+    subject.error = CheckFailed("down")
+    clock.time += 31
+    body = client.get("/status", headers=JSON).json
+    assert (body["probes"]["startup"], body["checks"][1]["status"]) == ("pass", "fail")
 
 
 def test_the_page_asks_every_check_but_none_more_often_than_its_freshness(operator, clock):
@@ -165,7 +188,7 @@ def test_a_check_that_hangs_does_not_hang_the_page(operator, clock):
 
 
 @pytest.mark.parametrize(("critical", "status"), [(True, "fail"), (False, "warn")])
-def test_of_a_check_that_hangs_after_an_hour_of_passes_all_tell_the_same(
+def test_of_a_check_that_hangs_after_an_hour_of_passes_log_page_and_metrics_agree(
     operator, clock, caplog, critical, status
 ):
     subject = Subject()
@@ -190,7 +213,7 @@ def test_of_a_check_that_hangs_after_an_hour_of_passes_all_tell_the_same(
     subject.go.set()
 
 
-def test_how_long_is_not_told_of_a_status_that_another_probe_was_told(operator, clock):
+def test_how_long_is_not_shown_of_a_status_that_another_probe_got(operator, clock):
     subject = Subject()
     client = operator(check(run=subject, fresh_seconds=25, timeout_seconds=20))
     client.get("/status")
@@ -238,7 +261,7 @@ def test_a_drain_is_the_verdict(operator, scoreboard):
     assert (body["draining"], body["probes"]["ready"]) == (True, "fail")
 
 
-def test_without_anything_to_tell_it_says_so(operator):
+def test_without_changes_or_probes_it_says_so(operator):
     page = operator().get("/status").text
     for text in ("All is well", "never", "No status has changed.", "Nobody has probed"):
         assert text in page
@@ -311,7 +334,7 @@ def test_a_duration_is_said_as_a_person_says_it(seconds, said):
     assert span(seconds) == said
 
 
-def test_the_picture_tells_passes_and_failures_apart_without_colour():
+def test_the_picture_sets_passes_and_failures_apart_without_colour():
     results = [
         Result("db", status, "", 0.0, seconds)
         for status, seconds in ((Status.PASS, 1.0), (Status.PASS, 2.0), (Status.FAIL, 0.1))

@@ -13,12 +13,12 @@ from tests.fakes import ManualClock, Subject, check, condition
 
 
 @pytest.fixture
-def operator(scoreboard, config):
+def operator(scoreboard, identity):
     """Asks the management application of an instance that has these checks."""
 
     def client(*checks, conditions=()):
         monitor = Monitor(checks, [drain(scoreboard), *conditions], ManualClock())
-        return management.create_app(Health(monitor, scoreboard, config)).test_client()
+        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 
@@ -38,13 +38,13 @@ def test_all_is_well_in_one_word(operator):
     assert (response.status_code, response.text) == (200, "ok\n")
 
 
-def test_what_fails_is_told_line_by_line(mixed):
+def test_each_failing_check_is_a_line(mixed):
     response = mixed.get("/readyz")
     assert response.status_code == 503
     assert response.text == "[-]database failed: connection refused\nfailed\n"
 
 
-def test_verbose_tells_every_check(mixed):
+def test_verbose_has_a_line_for_every_check(mixed):
     assert mixed.get("/readyz?verbose").text == (
         "[+]drain ok\n"
         "[!]cache warn: slow\n"
@@ -143,7 +143,7 @@ def test_after_the_start_the_startup_probe_passes_and_still_shows_its_checks(ope
     verbose = client.get("/startupz?verbose")
     assert (verbose.status_code, verbose.text) == (200, "[-]database failed: down\nok\n")
     ledger = client.application.extensions["petsage_ledger"]
-    assert not any(entry.failed or entry.told for entry in ledger.entries())
+    assert not any(entry.failed or entry.reason for entry in ledger.entries())
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "text/plain", "", "nonsense;;q=x"])
