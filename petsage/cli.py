@@ -1,11 +1,12 @@
 """The `petsage` command: the table of its commands, and what becomes of an error.
 
 Exit codes: 1 for what the user has to mend, 2 for wrong usage, 70 for an error of PetSage's own, 78
-for a configuration that is wrong (sysexits.h), 130 when interrupted; what else there is stands with
-each command.
+for a configuration that is wrong (sysexits.h), 130 when interrupted, 143 by SIGTERM; what else
+there is stands with each command.
 """
 
 import os
+import signal
 from importlib import import_module
 from typing import NoReturn
 
@@ -13,9 +14,10 @@ import click
 
 from petsage.checks import whereabouts
 from petsage.config import package_version
-from petsage.errors import PetSageError
+from petsage.errors import PetSageError, Terminated, terminate
 
 INTERRUPTED = 130  # what a shell makes of SIGINT
+TERMINATED = 143  # and of SIGTERM
 
 COMMANDS = {
     "serve": "petsage.serving.command",
@@ -45,6 +47,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except PetSageError as error:
             _stop(error.lines(), error.exit_code)
+        except Terminated:
+            _stop("petsage: terminated", TERMINATED)
         except KeyboardInterrupt:
             _stop("petsage: interrupted", INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -62,3 +66,9 @@ def _stop(message: str, code: int) -> NoReturn:
 @click.version_option(package_version(), prog_name="petsage", message="%(prog)s %(version)s")
 def main() -> None:
     """PetSage tells the truth about a running Python service."""
+
+
+def run() -> None:
+    """The `petsage` command as a process of its own, which ends at a SIGTERM."""
+    signal.signal(signal.SIGTERM, terminate)
+    main()

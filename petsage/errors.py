@@ -11,7 +11,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 
 class PetSageError(Exception):
@@ -27,6 +27,15 @@ class PetSageError(Exception):
     def lines(self) -> str:
         """The problems as they are printed, each behind the program's name."""
         return "\n".join(f"petsage: {problem}" for problem in self.problems)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: whatever is put right after an interrupt is put right after this too."""
+
+
+def terminate(_number: int, _frame: object) -> NoReturn:
+    """The handler of SIGTERM. Without one, the kernel gives no SIGTERM to a process 1."""
+    raise Terminated
 
 
 class FeatureError(PetSageError):

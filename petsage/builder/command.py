@@ -2,7 +2,6 @@
 
 import functools
 import json
-import signal
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -84,8 +83,6 @@ def command() -> None:
       petsage feature list
       petsage feature remove pet_birthday
     """
-    # What a SIGTERM ends must clear up, as after an interrupt.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @command.command()

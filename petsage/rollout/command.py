@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from petsage.baked import baked_release
 from petsage.client import Client, Target, resolve
+from petsage.contract import Kind
+from petsage.errors import terminate
 from petsage.options import seconds, seconds_or_0
 from petsage.rollout import arguments, progress, report
 from petsage.rollout.arguments import Addresses
@@ -24,14 +26,14 @@ from petsage.rollout.rollout import Outcome, Rollout
 from petsage.rollout.rounds import Progress
 from petsage.rollout.verdict import system_message
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TERMINATED = 143
 
 COUNT = click.IntRange(1, 10000)
 
 
 def _junit(ctx: click.Context, _param: object, name: str | None) -> Path | None:
     """Comes before all else, so that no later moment leaves the document of the run before."""
-    ctx.with_resource(_signals())
+    ctx.with_resource(_signals(ctx))
     if name is None:
         return None
     try:
@@ -46,9 +48,15 @@ def _junit(ctx: click.Context, _param: object, name: str | None) -> Path | None:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """SIGINT and SIGTERM both raise `KeyboardInterrupt`."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+def _signals(ctx: click.Context) -> Iterator[None]:
+    """SIGINT and SIGTERM both raise `KeyboardInterrupt`; of SIGTERM the context takes note."""
+
+    def terminated(number: int, frame: object) -> NoReturn:
+        ctx.meta[__name__] = _TERMINATED
+        terminate(number, frame)
+
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminated}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -109,7 +117,7 @@ def command(
       4  wrong or mixed release
       3  no valid connection
       5  inconclusive: fewer instances, or fewer rounds in a row, than asked for
-    130  interrupted
+    130  interrupted; 143 by SIGTERM
     """
     trust = {name: wanted.pop(name) for name in ("cacert", "cert", "key", "insecure")}
     plan = RolloutPlan(**{name: value for name, value in wanted.items() if value is not None})
@@ -120,6 +128,8 @@ def command(
         _err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
     outcome = rollout.run()
     written = _reported(outcome, json_wanted, junit)
+    if outcome.kind is Kind.INTERRUPTED:
+        ctx.exit(ctx.meta.get(__name__, outcome.kind))
     ctx.exit(outcome.kind or (0 if written else os.EX_SOFTWARE))
 
 

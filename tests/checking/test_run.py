@@ -214,7 +214,10 @@ def test_a_reader_that_has_gone_is_no_error_of_its_own():
     assert done.stderr == ""
 
 
-def test_interrupted_is_130():
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")]
+)
+def test_interrupted_is_130_and_terminated_143(number, code, word):
     with subprocess.Popen(
         [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"],
         env=environment_of({}),
@@ -223,7 +226,7 @@ def test_interrupted_is_130():
     ) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
-        process.send_signal(2)
+        process.send_signal(number)
         _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err == "petsage: interrupted\n"
+    assert process.returncode == code
+    assert err == f"petsage: {word}\n"
