@@ -101,20 +101,108 @@ def test_a_body_of_two_megabytes_is_a_413_in_json(site, tmp_path):
     assert body.endswith('{"code":413,"status":"Content Too Large"}\n')
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Id: a\x00b\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-        b"NONSENSE\r\n\r\n",
-    ],
-)
-def test_a_malformed_request_is_a_400_in_json(site, request_):
+TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(128, 256)) + b"\r\n\r\n"
+
+ERRORS = {
+    "the null byte in a header": (400, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Id: a\x00b\r\n\r\n"),
+    "the null byte in a path": (400, b"GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a host that is none": (400, b"GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n"),
+    "two hosts": (400, b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
+    "no host": (400, b"GET /livez HTTP/1.1\r\n\r\n"),
+    "no request": (400, b"NONSENSE\r\n\r\n"),
+    "a method that is none": (400, b"g\xc3\xa9t /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a TLS hello": (400, TLS_HELLO),
+    "an agent that is not UTF-8": (404, b"GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\r\n\r\n"),
+    "a path that is not UTF-8": (404, b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a path above the root": (400, b"GET /../../etc HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a bad version": (400, b"GET /livez HTTP/x\r\nHost: x\r\n\r\n"),
+    "a length that is none": (400, b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n"),
+    "two lengths": (
+        400,
+        b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+    ),
+    "a length and chunks": (
+        400,
+        b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\na",
+    ),
+    "a chunk that is none": (
+        400,
+        b"POST /api/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    ),
+    "an encoding that nobody knows": (
+        501,
+        b"POST /api/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n",
+    ),
+    "another version": (505, b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n"),
+    "the preface of HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "a trace": (405, b"TRACE /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a tunnel": (400, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a tunnel to a path": (405, b"CONNECT /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a path that is too long": (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a header that is too long": (
+        431,
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * 9000 + b"\r\n\r\n",
+    ),
+    "headers that are too many": (
+        431,
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+        + b"X-Id: "
+        + b"a" * 7000
+        + b"\r\n"
+        + 5 * (b"X-Id: " + b"a" * 7000 + b"\r\n")
+        + b"\r\n",
+    ),
+    "a body that is too long": (
+        413,
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n",
+    ),
+    "what is not there": (404, b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "the folder of the API": (404, b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n"),
+}
+"""Each request from which nginx makes an error of its own, without asking PetSage."""
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_error_of_nginxs_own_is_json_that_nobody_stores_and_so_is_its_log_line(
+    site, folder, name
+):
+    status, request_ = ERRORS[name]
+    seen = len((folder / "access.log").read_bytes().splitlines())
     with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), 10) as client:
         client.sendall(request_)
+        client.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: client.recv(65536), b""))
-    assert b'{"code":400,"status":"Bad Request"}\n' in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].split()[1] == str(status)
+    assert {"Content-Type: application/json", "Cache-Control: no-store"} <= set(lines)
+    assert json.loads(body)["code"] == status
+    assert json.loads(body)["status"] != "Error"
+    new = wait_until(lambda: (folder / "access.log").read_bytes().splitlines()[seen:])
+    logged = json.loads(new[-1].decode("utf-8", "strict"))
+    assert logged["status"] == status
+    assert logged["request_id"] in head.decode()
+
+
+@pytest.mark.parametrize("agent", ["Pétra/1.0 😀", '\x01\x02"\\'])
+def test_a_log_line_keeps_what_is_utf_8(site, folder, agent):
+    asked = f"GET /livez?ü HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: {agent}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), 10) as client:
+        client.sendall(asked.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 ")
+
+    def logged():
+        lines = (folder / "access.log").read_text("utf-8").splitlines()
+        return agent in [json.loads(line)["agent"] for line in lines]
+
+    wait_until(logged)
+
+
+def test_on_a_host_without_ipv6_the_line_that_fails_is_one_that_can_go():
+    printed = subprocess.check_output([PETSAGE, "deploy", "nginx"], text=True)
+    (line,) = [line for line in printed.splitlines() if "[::]" in line]
+    assert line == "    listen [::]:80;"
 
 
 def test_an_upstream_that_is_down_is_a_502_in_json(folder):
