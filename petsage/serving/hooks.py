@@ -18,6 +18,7 @@ from petsage.config import Config
 from petsage.scoreboard import scoreboard
 from petsage.serving.drain import Drain
 from petsage.serving.logger import is_no_stalled_client
+from petsage.serving.reload import Reload
 from petsage.serving.worker import Worker
 
 # A thread that reads half a request waits at most this long for the rest. Behind a proxy that
@@ -27,15 +28,16 @@ PROBE_RECEIVE_SECONDS = 1
 
 
 def open_instance(server: Any, config: Config) -> None:
-    """Opens the main unix socket to the proxy, and makes the first SIGTERM a drain."""
+    """Makes SIGTERM a drain and SIGHUP a reload, and opens the main unix socket to the proxy."""
     # Without this, each worker's garbage collector would copy every page that it shares with the
     # arbiter, since it writes into each object that it visits.
     gc.freeze()
     gc.enable()
     server.log.error_log.addFilter(is_no_stalled_client)
-    if config.bind.path:
-        Path(config.bind.path).chmod(0o666)
     Drain(server, config.drain_seconds).install()
+    Reload(server, config.release).install()
+    if config.bind.path and not server.systemd:
+        Path(config.bind.path).chmod(0o666)
 
 
 def pre_fork(server: Any, worker: Worker) -> None:
@@ -79,10 +81,3 @@ def post_request(worker: Worker, req: Any, environ: Any, resp: Any) -> None:
     """Writes down that an application worker has finished a request."""
     if not worker.probe:
         scoreboard.finished_at = time.monotonic()
-
-
-def on_reload(server: Any) -> None:
-    """SIGHUP retires the old workers, by age; the old probe worker must be among them."""
-    for worker in server.WORKERS.values():
-        if worker.probe:
-            worker.probe, worker.age = False, 0
