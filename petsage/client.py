@@ -8,10 +8,11 @@ import socket
 import ssl
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, cast
@@ -26,6 +27,12 @@ PATH = "/api/v1/smoke-test"
 
 MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
+
+KEPT_CONNECTIONS = 4
+"""How many connections to a target take turns: behind a balancer they lead to several instances."""
+
+WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
+"""The steps after the request."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -142,34 +149,46 @@ class Client:
         """
         began = time.monotonic()
         deadline = began + seconds
+        sock, address = self.connect(target, addresses, deadline)
+        with closing(sock):
+            return self.ask(sock, target, address, began, deadline)[0]
+
+    def connect(
+        self, target: Target, addresses: tuple[str, ...], deadline: float
+    ) -> tuple[socket.socket, str]:
+        """A connection to the first of `addresses` that accepts one, and that address."""
         sock, address = _connected(target, addresses, deadline)
+        tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
-            # To secure a socket leaves nothing to close in the one that was.
-            with closing(sock), closing(self._secured(sock, target, deadline)) as sock:
-                response, body = self._exchange(target, sockets.Wire(sock, deadline))
-        except NoAnswer as error:
-            error.address = address
+            with _at(address), _step("in the TLS handshake"):
+                return sockets.secured(sock, target.host, tls, deadline), address
+        except NoAnswer:
+            sock.close()
             raise
+
+    def ask(
+        self, sock: socket.socket, target: Target, address: str, began: float, deadline: float
+    ) -> tuple[Answer, bool]:
+        """The answer on this connection, and whether the connection can be asked again."""
+        with _at(address):
+            response, body, again = self._exchange(target, sockets.Wire(sock, deadline))
         given = response.headers
         headers = {name.lower(): ", ".join(given.get_all(name, ())) for name in given}
-        return Answer(address, response.status, headers, body, time.monotonic() - began)
+        answer = Answer(address, response.status, headers, body, time.monotonic() - began)
+        return answer, again
 
-    def _secured(self, sock: socket.socket, target: Target, deadline: float) -> socket.socket:
-        tls = (self.tls or ssl.create_default_context()) if target.secure else None
-        with _step("in the TLS handshake"):
-            return sockets.secured(sock, target.host, tls, deadline)
-
-    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes]:
+    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes, bool]:
         connection = HTTPConnection(target.host, target.port)
         connection.sock = cast(socket.socket, wire)
-        with _step("waiting for an answer"):
+        with _step(WAITING):
             connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
             response = _final(wire)
-        with closing(response), _step("in the middle of an answer"):
-            return response, _body(response) if response.status in self.bodies else b""
+        with closing(response), _step(MIDDLE):
+            body = _body(response) if response.status in self.bodies else b""
+            return response, body, response.isclosed() and not response.will_close
 
     def _headers_for(self, target: Target) -> list[tuple[str, str]]:
         usual = {
@@ -180,6 +199,54 @@ class Client:
         }
         given = {name.lower() for name, _ in self.headers}
         return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
+
+
+class KeptClient:
+    """Asks as `Client` does, on connections that are kept (RFC 9112, 9.3), in turn."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = replace(client, headers=(*client.headers, ("Connection", "keep-alive")))
+        self._idle: dict[tuple[str, ...], deque[tuple[socket.socket, str]]] = defaultdict(deque)
+
+    def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
+        """As `Client.get`. One that the server has closed meanwhile is opened anew."""
+        began = time.monotonic()
+        deadline = began + seconds
+        idle = self._idle[(target.url, *addresses[:1])]
+        sock, address = _open_one(idle) or self._client.connect(target, addresses, deadline)
+        again = False
+        try:
+            answer, again = self._client.ask(sock, target, address, began, deadline)
+        finally:
+            if again:
+                idle.append((sock, address))
+            else:
+                sock.close()
+        return answer
+
+    def close(self) -> None:
+        """Closes the connections that are idle."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop()[0].close()
+
+
+def _open_one(idle: "deque[tuple[socket.socket, str]]") -> tuple[socket.socket, str] | None:
+    """The connection that has been idle for longest, once there are enough to take turns."""
+    while len(idle) >= KEPT_CONNECTIONS:
+        try:
+            sock, address = idle.popleft()
+        except IndexError:  # other threads were faster
+            break
+        sock.setblocking(False)
+        try:
+            sock.recv(1)  # an end, or an answer that nobody asked for
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return sock, address
+        except OSError:
+            pass
+        sock.close()
+    return None
 
 
 def _final(wire: sockets.Wire) -> HTTPResponse:
@@ -196,6 +263,15 @@ def _body(response: HTTPResponse) -> bytes:
     if response.length and len(body) <= MAX_BODY_BYTES:  # read() accepts an end that is too early
         raise IncompleteRead(body, response.length)
     return body
+
+
+@contextmanager
+def _at(address: str) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswer as error:
+        error.address = address
+        raise
 
 
 @contextmanager

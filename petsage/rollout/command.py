@@ -61,6 +61,11 @@ def signals(ctx: click.Context) -> Iterator[None]:
             signal.signal(number, former)
 
 
+def interrupted_by(ctx: click.Context) -> int:
+    """The exit code for the signal that raised `KeyboardInterrupt`."""
+    return int(ctx.meta.get(__name__, Kind.INTERRUPTED))
+
+
 @click.command("smoke-test", short_help="Prove that a deployment answers, on every replica.")
 @terms.options
 @click.option("--instances", type=COUNT, metavar="N", help="Ask on until N instances answered.")
@@ -102,7 +107,7 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
     outcome = rollout.run()
     written = _reported(outcome, json_wanted, junit)
     if outcome.kind is Kind.INTERRUPTED:
-        ctx.exit(ctx.meta.get(__name__, outcome.kind))
+        ctx.exit(interrupted_by(ctx))
     ctx.exit(outcome.kind or (0 if written else os.EX_SOFTWARE))
 
 
