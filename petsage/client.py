@@ -8,11 +8,10 @@ import socket
 import ssl
 import threading
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, cast
@@ -27,9 +26,6 @@ PATH = "/api/v1/smoke-test"
 
 MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
-
-KEPT_CONNECTIONS = 4
-"""How many connections to a target take turns: behind a balancer they lead to several instances."""
 
 WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
 """The steps after the request."""
@@ -199,54 +195,6 @@ class Client:
         }
         given = {name.lower() for name, _ in self.headers}
         return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
-
-
-class KeptClient:
-    """Asks as `Client` does, on connections that are kept (RFC 9112, 9.3), in turn."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = replace(client, headers=(*client.headers, ("Connection", "keep-alive")))
-        self._idle: dict[tuple[str, ...], deque[tuple[socket.socket, str]]] = defaultdict(deque)
-
-    def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
-        """As `Client.get`. One that the server has closed meanwhile is opened anew."""
-        began = time.monotonic()
-        deadline = began + seconds
-        idle = self._idle[(target.url, *addresses[:1])]
-        sock, address = _open_one(idle) or self._client.connect(target, addresses, deadline)
-        again = False
-        try:
-            answer, again = self._client.ask(sock, target, address, began, deadline)
-        finally:
-            if again:
-                idle.append((sock, address))
-            else:
-                sock.close()
-        return answer
-
-    def close(self) -> None:
-        """Closes the connections that are idle."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop()[0].close()
-
-
-def _open_one(idle: "deque[tuple[socket.socket, str]]") -> tuple[socket.socket, str] | None:
-    """The connection that has been idle for longest, once there are enough to take turns."""
-    while len(idle) >= KEPT_CONNECTIONS:
-        try:
-            sock, address = idle.popleft()
-        except IndexError:  # other threads were faster
-            break
-        sock.setblocking(False)
-        try:
-            sock.recv(1)  # an end, or an answer that nobody asked for
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return sock, address
-        except OSError:
-            pass
-        sock.close()
-    return None
 
 
 def _final(wire: sockets.Wire) -> HTTPResponse:

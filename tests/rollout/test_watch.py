@@ -5,10 +5,11 @@ from contextlib import closing
 
 import pytest
 
-from petsage.client import Client, KeptClient, Target
+from petsage.client import Client, Target
 from petsage.clock import SystemClock
 from petsage.contract import Kind
 from petsage.rollout.asking import RolloutPlan
+from petsage.rollout.kept import KeptClient
 from petsage.rollout.losses import losses
 from petsage.rollout.watch import Watch, WatchPlan
 from tests.rollout.losing import losing
