@@ -27,9 +27,6 @@ PATH = "/api/v1/smoke-test"
 MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
 
-WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
-"""The steps after the request."""
-
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -145,46 +142,34 @@ class Client:
         """
         began = time.monotonic()
         deadline = began + seconds
-        sock, address = self.connect(target, addresses, deadline)
-        with closing(sock):
-            return self.ask(sock, target, address, began, deadline)[0]
-
-    def connect(
-        self, target: Target, addresses: tuple[str, ...], deadline: float
-    ) -> tuple[socket.socket, str]:
-        """A connection to the first of `addresses` that accepts one, and that address."""
         sock, address = _connected(target, addresses, deadline)
-        tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
-            with _at(address), _step("in the TLS handshake"):
-                return sockets.secured(sock, target.host, tls, deadline), address
-        except NoAnswer:
-            sock.close()
+            # To secure a socket leaves nothing to close in the one that was.
+            with closing(sock), closing(self._secured(sock, target, deadline)) as sock:
+                response, body = self._exchange(target, sockets.Wire(sock, deadline))
+        except NoAnswer as error:
+            error.address = address
             raise
-
-    def ask(
-        self, sock: socket.socket, target: Target, address: str, began: float, deadline: float
-    ) -> tuple[Answer, bool]:
-        """The answer on this connection, and whether the connection can be asked again."""
-        with _at(address):
-            response, body, again = self._exchange(target, sockets.Wire(sock, deadline))
         given = response.headers
         headers = {name.lower(): ", ".join(given.get_all(name, ())) for name in given}
-        answer = Answer(address, response.status, headers, body, time.monotonic() - began)
-        return answer, again
+        return Answer(address, response.status, headers, body, time.monotonic() - began)
 
-    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes, bool]:
+    def _secured(self, sock: socket.socket, target: Target, deadline: float) -> socket.socket:
+        tls = (self.tls or ssl.create_default_context()) if target.secure else None
+        with _step("in the TLS handshake"):
+            return sockets.secured(sock, target.host, tls, deadline)
+
+    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes]:
         connection = HTTPConnection(target.host, target.port)
         connection.sock = cast(socket.socket, wire)
-        with _step(WAITING):
+        with _step("waiting for an answer"):
             connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
             response = _final(wire)
-        with closing(response), _step(MIDDLE):
-            body = _body(response) if response.status in self.bodies else b""
-            return response, body, response.isclosed() and not response.will_close
+        with closing(response), _step("in the middle of an answer"):
+            return response, _body(response) if response.status in self.bodies else b""
 
     def _headers_for(self, target: Target) -> list[tuple[str, str]]:
         usual = {
@@ -211,15 +196,6 @@ def _body(response: HTTPResponse) -> bytes:
     if response.length and len(body) <= MAX_BODY_BYTES:  # read() accepts an end that is too early
         raise IncompleteRead(body, response.length)
     return body
-
-
-@contextmanager
-def _at(address: str) -> Iterator[None]:
-    try:
-        yield
-    except NoAnswer as error:
-        error.address = address
-        raise
 
 
 @contextmanager
