@@ -77,6 +77,7 @@ def init_app(app: Flask, served: Iterable[Feature]) -> None:
     app.json = _Json(app)
     documented = _Api(app, spec_kwargs=_SPEC)
     documented.register_field(features.ExactDecimal, "string", "decimal")
+    documented.register_field(fields.URL, "string", "uri")
     for feature in served:
         documented.register_blueprint(feature.blueprint)
 

@@ -1,24 +1,84 @@
 """The features of the v1 API, a folder each, and what they have in common."""
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from flask import Request
 from flask_smorest import Blueprint as DocumentedBlueprint
+from marshmallow import RAISE, ValidationError
+from marshmallow.fields import Boolean, Field, Float, Integer
 from marshmallow.fields import Decimal as DecimalField
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, HTTPException
+
+from petsage.checks import CheckWarns
+from petsage.printable import one_line
 
 # A feature becomes an attribute of this package, whose name is in lower case: no name here may be.
 
+MAX_ERRORS = 10
+"""An answer names so many wrong fields at most."""
 
-class _JsonParser(FlaskParser):
+
+class Refused(HTTPException):
+    """Raised by a service to refuse a request: `Refused(409, "that slot is taken")`.
+
+    The code is a 4xx, or 501 for what is not built yet. The message is in the answer, so it must
+    hold no secret: `{"code":409,"status":"Conflict","message":"that slot is taken"}`.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        if not 400 <= code <= 499 and code != 501:
+            raise ValueError(f"a service refuses with 4xx or 501, not with {code}")
+        super().__init__(message)
+        self.code = code
+
+
+def smoke_check(requirements: tuple[str, ...], holds: Callable[[], None]) -> Callable[[], None]:
+    """The smoke check of a feature: `holds`, but a warn as long as requirements are open.
+
+    The service is not run then.
+    """
+
+    def run() -> None:
+        if requirements:
+            raise CheckWarns(f"{count_open(requirements)}: {'; '.join(requirements)}")
+        holds()
+
+    return run
+
+
+def count_open(requirements: Sequence[str]) -> str:
+    """`2 requirements are open`."""
+    one = len(requirements) == 1
+    return f"{len(requirements)} requirement{' is' if one else 's are'} open"
+
+
+class _Parser(FlaskParser):
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}  # noqa: RUF012
+
     def load_json(self, req: Request, schema: Any) -> Any:
         """webargs alone takes another content type for `{}`, and answers 500 to deep nesting."""
         try:
             return req.get_json()
         except (BadRequest, RecursionError):
             raise BadRequest("The body is not valid JSON.") from None
+
+    def handle_error(self, error: ValidationError, *request: Any, **options: Any) -> NoReturn:
+        error.messages = _bounded(error.messages, MAX_ERRORS)
+        super().handle_error(error, *request, **options)
+
+
+def _bounded(messages: Any, most: int) -> Any:
+    if not isinstance(messages, dict):
+        return messages[:most]
+    kept = list(messages.items())[:most]
+    return {_key(key): _bounded(below, max(1, most // len(kept))) for key, below in kept}
+
+
+def _key(key: Any) -> Any:
+    return one_line(key, 100) if isinstance(key, str) else key  # an index is a number
 
 
 class Blueprint(DocumentedBlueprint):
@@ -28,16 +88,52 @@ class Blueprint(DocumentedBlueprint):
     400, one of another content type a 415.
     """
 
-    ARGUMENTS_PARSER = _JsonParser()
+    ARGUMENTS_PARSER = _Parser()
     DOCSTRING_INFO_DELIMITER = None  # or else a line `---` would end it
 
+    def refuses(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Documents that the view's service may raise `Refused`."""
+        documented = self.alt_response(501, "NOT_IMPLEMENTED")(view)
+        refusing: Callable[..., Any] = self.alt_response("4XX", "DEFAULT_ERROR")(documented)
+        return refusing
 
-class ExactDecimal(DecimalField):
+
+class _Exact(Field[Any]):
+    """marshmallow alone reads `"3"` as a number, and `1` as true."""
+
+    JSON: ClassVar[tuple[type, ...]]
+
+    def _deserialize(self, value: Any, *place: Any, **options: Any) -> Any:
+        if type(value) not in self.JSON:
+            raise self.make_error("invalid")
+        return super()._deserialize(value, *place, **options)
+
+
+class ExactInteger(_Exact, Integer):
+    """An integer that is one in JSON, too."""
+
+    JSON = (int,)
+
+
+class ExactFloat(_Exact, Float):
+    """A number that is one in JSON, too."""
+
+    JSON = (int, float)
+
+
+class ExactBoolean(_Exact, Boolean):
+    """A boolean that is one in JSON, too."""
+
+    JSON = (bool,)
+
+
+class ExactDecimal(_Exact, DecimalField):
     """A decimal number, a string over the wire: at most 28 digits before and after the point.
 
     marshmallow writes every digit out, and `1e999999999` has a thousand million of them.
     """
 
+    JSON = (str,)
     DIGITS = 28
 
     def __init__(self, **options: Any) -> None:
