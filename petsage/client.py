@@ -6,10 +6,8 @@ It ends at its deadline, however the server behaves.
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -155,9 +153,11 @@ class Client:
         return Answer(address, response.status, headers, body, time.monotonic() - began)
 
     def _secured(self, sock: socket.socket, target: Target, deadline: float) -> socket.socket:
-        tls = (self.tls or ssl.create_default_context()) if target.secure else None
+        if not target.secure:
+            return sock
+        context = self.tls or ssl.create_default_context()
         with _step("in the TLS handshake"):
-            return sockets.secured(sock, target.host, tls, deadline)
+            return sockets.secured(sock, target.host, context, deadline)
 
     def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes]:
         connection = HTTPConnection(target.host, target.port)
@@ -222,19 +222,6 @@ def _connected(
 def resolve(
     host: str, seconds: float, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
 ) -> tuple[str, ...]:
-    """The addresses of a name (A and AAAA), each once, in the system's order.
-
-    Raises `NoAnswer` if there are none, or if there is no reply within `seconds`.
-    """
-    # getaddrinfo() knows no timeout: a thread that hangs in it is abandoned.
-    found: Future[tuple[str, ...]] = Future()
-
-    def work() -> None:
-        try:
-            found.set_result(sockets.addresses_of(host, look_up))
-        except Exception as error:
-            found.set_exception(error)
-
-    threading.Thread(target=work, name="resolve", daemon=True).start()
+    """The same as `petsage.sockets.resolve`, but raises `NoAnswer`."""
     with _step("looking up the name"):
-        return found.result(seconds)
+        return sockets.resolve(host, seconds, look_up)

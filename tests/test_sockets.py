@@ -35,12 +35,14 @@ def test_a_deadline_that_is_past_gives_nobody_any_time() -> None:
     past = time.monotonic() - 1
     with pytest.raises(TimeoutError):
         sockets.connect(("127.0.0.1",), free_port(), past)
+    with pytest.raises(TimeoutError):
+        sockets.resolve("localhost", -1, lambda *_, **__: time.sleep(0.1) or ())
 
 
 @pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".example"])
 def test_a_name_that_cannot_be_one_is_an_error_of_the_system(name: str) -> None:
     with pytest.raises(OSError, match="the name is not valid"):
-        sockets.addresses_of(name)
+        sockets.resolve(name, 10)
 
 
 def test_a_connection_is_shut_down_at_the_deadline_whatever_a_driver_does_with_it() -> None:

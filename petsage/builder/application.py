@@ -14,13 +14,19 @@ from petsage.config import Config
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document, and the routes: method, URL, the feature whose view answers."""
+    """The routes (method, URL, the feature whose view answers), the open requirements of each
+    feature, and the OpenAPI document."""
     return {
         "routes": [
             (method, rule.rule, _feature(app.view_functions[rule.endpoint].__module__))
             for rule in app.url_map.iter_rules()
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ],
+        "open_requirements": {
+            _feature(name): [*map(str, module.OPEN)]
+            for name, module in sys.modules.items()
+            if name.endswith(".service") and _feature(name) and hasattr(module, "OPEN")
+        },
         "openapi": app.test_client().get(OPENAPI_URL).json,
     }
 

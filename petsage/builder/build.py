@@ -1,16 +1,18 @@
-"""Adds a feature to the project, lists what is there, removes one."""
+"""Adds a feature to the project, updates one, verifies and lists what is there, removes one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from petsage.builder import BuildError, project, proof, render, workspace
+from petsage.builder import BuildError, merge, project, proof, render, workspace
+from petsage.builder.project import Record
+from petsage.builder.proof import Application
 from petsage.builder.render import FeatureFiles
-from petsage.builder.request import Request
+from petsage.builder.request import Request, load
 from petsage.errors import nearest
 
-Prove = Callable[[Path, FeatureFiles], None]
+Prove = Callable[[Path, Sequence[str], int | None], Application]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,12 @@ def draft(root: Path, request: Request) -> FeatureFiles | None:
     """
     project.check_root(root)
     feature = request.feature
-    record = project.record(root, feature)
-    if record and record.request == request.to_json():
+    kept = project.record(root, feature)
+    if kept and kept.request == request.to_json():
         return None
-    if record:
+    if kept:
         raise BuildError(
-            f"{feature} is there already, from another request; to build it again, first "
-            f"`petsage feature remove {feature}`"
+            f"{feature} is there already, from another request: `petsage feature update` changes it"
         )
     for path in (project.folder(feature), project.test_path(feature)):
         if os.path.lexists(root / path):
@@ -67,15 +68,81 @@ def add(root: Path, request: Request, prove: Prove = proof.prove) -> FeatureFile
     Returns its files, or None if it stands as requested already. Raises `BuildError`; the project
     is then as it was, byte for byte.
     """
+    return _change(root, request, draft, prove)
+
+
+def draft_update(root: Path, request: Request) -> FeatureFiles | None:
+    """Renders a changed request, merged with what is edited; None if no file changes.
+
+    Raises `BuildError` if the feature was not built here, and for every conflict.
+    """
+    kept = _record(root, request.feature)
+    proof.check_tools()
+    files = render.render(request, root)
+    record = project.folder(request.feature) / project.RECORD
+    if files.contents[record] == project.content(root / record):
+        return None
+    return merge.merge(root, kept, files)
+
+
+def update(root: Path, request: Request, prove: Prove = proof.prove) -> FeatureFiles | None:
+    """Changes a feature to another request, as `add` builds one; what is edited stays."""
+    return _change(root, request, draft_update, prove)
+
+
+def _change(
+    root: Path,
+    request: Request,
+    draft: Callable[[Path, Request], FeatureFiles | None],
+    prove: Prove,
+) -> FeatureFiles | None:
     project.check_root(root)
     with workspace.locked(root, request.feature):
         files = draft(root, request)
         if files:
+            edited = project.edited(root, request.feature)
             copy = workspace.copy_project(root)
             files.write(copy)
-            prove(copy, files)
-            workspace.replace(root, request.feature, copy)
+            prove(copy, [request.feature], None if edited else files.tests)
+            workspace.move_in(root, request.feature, copy, files.contents)
         return files
+
+
+def verify(root: Path, feature: str | None) -> Mapping[str, Sequence[str]]:
+    """Proves a feature as it stands, or every one; returns the open requirements of each.
+
+    Raises `BuildError` with all that is red.
+    """
+    project.check_root(root)
+    features = [feature] if feature else _built(root)
+    for name in features:
+        _check_promises(root, load(_record(root, name).request))
+    if not features:
+        return {}
+    proof.check_tools()
+    with workspace.locked(root, features[0]):
+        made = proof.prove(workspace.copy_project(root), features)
+    return {name: made.open_requirements.get(name, ()) for name in features}
+
+
+def _check_promises(root: Path, request: Request) -> None:
+    tests = project.content(root / project.test_path(request.feature)) or b""
+    for test, requirement in render.promises(request.requirements).items():
+        if f"\ndef {test}(".encode() not in tests:
+            raise BuildError(f"{request.feature} has no {test}: {requirement}")
+
+
+def _built(root: Path) -> list[str]:
+    return [name for name in project.features(root) if project.record(root, name)]
+
+
+def _record(root: Path, feature: str) -> Record:
+    project.check_root(root)
+    if kept := project.record(root, feature):
+        return kept
+    built = _built(root)
+    hint = nearest(feature[:64], built) if built else ""
+    raise BuildError(f"no feature of that name was built here{hint}")
 
 
 def remove(
@@ -85,43 +152,28 @@ def remove(
 
     Raises `BuildError` if the builder did not build it, or if it is edited and not `force`.
     """
-    project.check_root(root)
-    if project.record(root, feature) is None:
-        built = [name for name in project.features(root) if project.record(root, name)]
-        hint = nearest(feature[:64], built) if built else ""
-        raise BuildError(f"no feature of that name was built here{hint}")
+    _record(root, feature)
     with workspace.locked(root, feature):
-        files = [
-            path
-            for path in (*project.built_files(feature), project.folder(feature) / project.RECORD)
-            if os.path.lexists(root / path)
-        ]
+        record = project.folder(feature) / project.RECORD
+        built = [p for p in (*project.built_files(feature), record) if os.path.lexists(root / p)]
         edited = [path for path in project.edited(root, feature) if os.path.lexists(root / path)]
         if edited and not force:
             refused = (f"{path} is edited" for path in edited)
             raise BuildError(*refused, "--force deletes it all the same")
-        workspace.replace(root, feature, None)
-        return tuple(dict.fromkeys((*files, *edited))), tuple(edited)
+        workspace.move_out(root, feature)
+        return tuple(dict.fromkeys((*built, *edited))), tuple(edited)
 
 
 def inventory(root: Path) -> tuple[FeatureSummary, ...]:
     """Every feature there is. Raises `BuildError` if the application cannot be made."""
     project.check_root(root)
-    routes = proof.application(root).routes
+    application = proof.application(root)
     return tuple(
         FeatureSummary(
             name,
-            tuple(str(route) for route in routes if route.feature == name),
-            _open_requirements(root / project.folder(name) / "README.md"),
+            tuple(str(route) for route in application.routes if route.feature == name),
+            len(application.open_requirements.get(name, ())),
             tuple(map(str, project.edited(root, name))),
         )
         for name in project.features(root)
     )
-
-
-def _open_requirements(readme: Path) -> int:
-    try:
-        lines = readme.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return 0
-    return sum(line.startswith("- [ ] ") for line in lines)

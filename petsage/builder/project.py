@@ -1,6 +1,5 @@
 """What stands where in a project, and which of a feature's files are as they were built."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from petsage.builder import BuildError
+from petsage.builder.request import MAX_BYTES
 from petsage.json_text import read_json
 
 FEATURES = PurePosixPath("petsage/features")
@@ -18,7 +18,6 @@ RECORD = "request.json"
 _MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
 _NEEDED = ("petsage/api.py", FEATURES / "__init__.py", TESTS / "__init__.py", "setup.cfg")
 _NAMED = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
-_MAX_RECORD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Record:
     """What a feature was built from."""
 
     request: Mapping[str, Any]
-    hashes: Mapping[str, str]
-    """The digest of each file as it was built, by the file's path."""
+    files: Mapping[str, str]
+    """The text of each file as it was built, by the file's path."""
 
 
 def folder(feature: str) -> PurePosixPath:
@@ -59,15 +58,17 @@ def check_root(root: Path) -> None:
 def record(root: Path, feature: str) -> Record | None:
     """The record of a feature; None if there is none that can be read."""
     path = root / folder(feature) / RECORD
-    if not re.fullmatch(r"\w{1,64}", feature) or not path.is_file():  # any other name is a path
+    is_name = re.fullmatch(r"\w{1,64}", feature)  # any other may be a path
+    if not is_name or path.parent.is_symlink() or not path.is_file():
         return None
     try:
         with path.open("rb") as file:
-            request = read_json(file.read(_MAX_RECORD_BYTES))
-        hashes = request.pop("files")
+            request = read_json(file.read(MAX_BYTES))
+        files = request.pop("files")
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
-    return Record(request, hashes) if isinstance(hashes, dict) else None
+    readable = isinstance(files, dict) and all(isinstance(text, str) for text in files.values())
+    return Record(request, files) if readable else None
 
 
 def features(root: Path) -> list[str]:
@@ -83,14 +84,15 @@ def edited(root: Path, feature: str) -> tuple[PurePosixPath, ...]:
     files = {path for path in files if "__pycache__" not in path.parts}
     if kept := record(root, feature):
         files = files.union(built_files(feature)) - {folder(feature) / RECORD}
-        files = {path for path in files if _digest(root / path) != kept.hashes.get(str(path), "")}
+        files = {path for path in files if content(root / path) != built_content(kept, path)}
     return tuple(sorted(files))
 
 
-def digest(content: bytes) -> str:
-    """What tells whether a file is as it was built, whatever line ends git has given it."""
-    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+def content(path: Path) -> bytes | None:
+    """A file's content, with the line ends that it was built with; None if it is no file."""
+    return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
-def _digest(path: Path) -> str | None:
-    return digest(path.read_bytes()) if path.is_file() else None
+def built_content(kept: Record, path: PurePosixPath) -> bytes:
+    """A file's content as it was built."""
+    return kept.files.get(str(path), "").encode(errors="replace")

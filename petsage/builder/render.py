@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import jinja2
 
@@ -27,15 +28,19 @@ class FeatureFiles:
     """A feature's files in memory."""
 
     request: Request
-    route: str
-    """Method and URL: `POST /api/v1/pet-birthday`."""
     contents: Mapping[PurePosixPath, bytes]
     """The content of each file, by its path below the project's root."""
 
     @property
+    def route(self) -> str:
+        """Method and URL: `POST /api/v1/pet-birthday`."""
+        return f"{self.request.method} {url(self.request.feature)}"
+
+    @property
     def tests(self) -> int:
-        """The number of tests."""
-        return self.contents[project.test_path(self.request.feature)].count(b"\ndef test_")
+        """The number of tests, those of requirements excepted."""
+        defined = self.contents[project.test_path(self.request.feature)].count(b"\ndef test_")
+        return defined - len(self.request.requirements)
 
     def write(self, root: Path) -> None:
         """Writes the files into a project. Raises `OSError`."""
@@ -88,6 +93,7 @@ def render(request: Request, root: Path) -> FeatureFiles:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    templates.filters.update(literal=types.literal, markdown=_markdown, json=_json)
     context = _context(request)
 
     def content(path: PurePosixPath) -> bytes:
@@ -99,13 +105,12 @@ def render(request: Request, root: Path) -> FeatureFiles:
     with ThreadPoolExecutor() as threads:
         contents = dict(zip(paths, threads.map(content, paths), strict=True))
     contents[project.folder(request.feature) / project.RECORD] = _record(request, contents)
-    method = "POST" if request.fields else "GET"
-    return FeatureFiles(request, f"{method} {url(request.feature)}", contents)
+    return FeatureFiles(request, contents)
 
 
 def _record(request: Request, contents: Mapping[PurePosixPath, bytes]) -> bytes:
-    hashes = {str(path): project.digest(content) for path, content in contents.items()}
-    record = request.to_json() | {"files": hashes}
+    texts = {str(path): content.decode() for path, content in contents.items()}
+    record = request.to_json() | {"files": texts}
     return json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
@@ -118,31 +123,46 @@ def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
 
 
 def _context(request: Request) -> dict[str, Any]:
-    """The variables of the templates: text of the request is escaped for its place."""
-    title = _title(request.feature)
-    fields = {name: types.parse(asked) for name, asked in request.fields}
+    """The variables of the templates, which escape text of the request for its place."""
+    query = bool(request.fields) and request.method == "GET"
+    fields = {name: types.parse(asked, query) for name, asked in request.fields}
+    kinds = {kind for of in fields.values() for kind in of.kinds}
+    classes = [types.marshmallow(kind, query) for kind in kinds & types.PLAIN.keys()]
     example = {name: of.example for name, of in fields.items()}
     return {
+        "request": request,
         "name": request.feature,
         "noun": noun(request.feature),
-        "title": title,
+        "title": _title(request.feature),
         "url": url(request.feature).removeprefix("/api/v1"),
-        "message": f"PetSage {title}: Success!",
-        "description": _markdown(request.description),
         "docstring": _docstring(request.description),
-        "requirements": [_markdown(text) for text in request.requirements],
+        "promises": promises(request.requirements),
+        "query": query,
         "fields": fields,
-        "asked": request.fields,
-        "required": [repr(name) for name, of in fields.items() if of.required],
-        "kinds": {kind for of in fields.values() for kind in of.kinds},
+        "kinds": kinds,
+        "exact": sorted(name for name in classes if name.startswith("Exact")),
+        "plain": [name for name in classes if name.startswith("fields.")],
         "example": example,
-        "wrong": {name: of.wrong for name, of in fields.items()},
-        "example_json": json.dumps(example, ensure_ascii=False),
+        "search": urlencode(example, doseq=True, quote_via=quote),
     }
+
+
+def promises(requirements: Iterable[str]) -> dict[str, str]:
+    """The requirement of each test that is named after one."""
+    named: dict[str, str] = {}
+    for requirement in requirements:
+        words = re.findall("[a-z0-9]+", requirement.lower().replace("'", ""))
+        name = "_".join(["test_it_must", *words])[:60].rstrip("_")
+        named[f"{name}_{len(named) + 1}" if name in named else name] = requirement
+    return named
 
 
 def _markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _docstring(text: str) -> list[str]:

@@ -15,11 +15,13 @@ from petsage.errors import nearest
 from petsage.json_text import read_json
 from petsage.printable import ascii_line
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 1024 * 1024
 """A longer request is refused."""
 
+MAX_LINES = 10
+"""So many things that are wrong are printed at most."""
+
 _MAX_NAME = 40
-_MAX_TEXT = 500
 _MAX_ENTRIES = 50
 
 _NAME = rf"(?=.{{1,{_MAX_NAME}}}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z"
@@ -47,8 +49,13 @@ class Request:
     description: str
     """One paragraph, one line: any white space in it is a single space."""
     requirements: tuple[str, ...] = ()
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str | Mapping[str, Any]], ...] = ()
     """Names and types, in the order of the request."""
+    method: str = ""
+    """GET or POST; by default POST if there are fields."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", self.method or ("POST" if self.fields else "GET"))
 
     def to_json(self) -> dict[str, Any]:
         """The request as it can be loaded again."""
@@ -57,78 +64,61 @@ class Request:
             "description": self.description,
             "requirements": list(self.requirements),
             "fields": dict(self.fields),
+            "method": self.method,
         }
 
 
 def from_json(text: bytes) -> Request:
     """Loads a request. Raises `BuildError` with all that is wrong with it."""
     if len(text) > MAX_BYTES:
-        raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024} KiB")
+        raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024**2} MiB")
     try:
-        return _load(read_json(text))
+        document = read_json(text)
     except ValueError as error:
         raise BuildError(f"the request is not JSON: {error}") from None
+    return load(document)
 
 
 def from_options(
-    feature: str, description: str | None, requirements: Iterable[str], field_options: Iterable[str]
+    name: str, requirement: Iterable[str] = (), field: Iterable[str] = (), **given: str | None
 ) -> Request:
-    """Loads a request from the command line's words; `field_options` are NAME:TYPE.
+    """Loads a request from the command line's options; each `field` is NAME:TYPE.
 
     Raises `BuildError` with all that is wrong.
     """
-    pairs = [option.partition(":")[::2] for option in field_options]
+    pairs = [option.partition(":")[::2] for option in field]
     if len(dict(pairs)) < len(pairs):
         raise BuildError("a field is given twice")
-    described = {} if description is None else {"description": description}
-    return _load(
-        {
-            "feature": feature,
-            **described,
-            "requirements": list(requirements),
-            "fields": dict(pairs),
-        }
-    )
+    asked = {"feature": name, "requirements": [*requirement], "fields": dict(pairs), **given}
+    return load({key: value for key, value in asked.items() if value is not None})
 
 
-def _load(document: object) -> Request:
+def load(document: object) -> Request:
+    """Loads a request from what its JSON says. Raises `BuildError` with all that is wrong."""
     try:
         request: Request = RequestSchema().load(document)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise BuildError(*_lines(error.messages_dict)) from None
+        lines = [*_lines(error.messages_dict)]
+        more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+        raise BuildError(*lines[:MAX_LINES], *more) from None
     return request
 
 
 def _lines(messages: Mapping[Any, Any], place: str = "") -> Iterator[str]:
     """marshmallow's messages, a line each, with the place in the request that each is about."""
     for key, below in messages.items():
-        where = f"{place}{ascii_line(key, _MAX_NAME)}"
+        # A dictionary's messages are about its key or its value.
+        in_pair = place.count(".") == 2 and key in ("key", "value")
+        where = place[:-1] if in_pair else f"{place}{ascii_line(key, _MAX_NAME)}"
         if isinstance(below, Mapping):
             yield from _lines(below, f"{where}.")
         elif key == "_schema":
             yield f"the request must be a JSON object with {', '.join(_KEYS)}"
         elif below == ["Unknown field."]:
-            yield f"{where}: unknown{nearest(str(key)[:_MAX_NAME], _KEYS)}"
+            known = _KEYS if not place else types.WORDS
+            yield f"{where}: unknown{nearest(str(key)[:_MAX_NAME], known)}"
         else:
-            # A dictionary's messages are about its key or its value.
-            about = place[:-1] if key in ("key", "value") else where
-            yield from (f"{about}: {message}" for message in below)
-
-
-def _check_printable(text: str) -> None:
-    # Text that cannot be seen could only mislead whoever reads the code.
-    if hidden := next((character for character in text if not character.isprintable()), None):
-        raise ValidationError(f"must be printable, without U+{ord(hidden):04X}")
-
-
-class _Text(fields.String):
-    """Text in one line: white space of any kind and length is a single space."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(validate=[validate.Length(1, _MAX_TEXT), _check_printable], **options)
-
-    def _deserialize(self, *value: Any, **options: Any) -> str:
-        return " ".join(super()._deserialize(*value, **options).split())
+            yield from (f"{where}: {message}" for message in below)
 
 
 def _name(taken: Iterable[str]) -> fields.String:
@@ -138,32 +128,50 @@ def _name(taken: Iterable[str]) -> fields.String:
     return fields.String(required=True, validate=[rule, free])
 
 
+class _Type(fields.Field[Any]):
+    def _deserialize(self, value: Any, *place: Any, **options: Any) -> Any:
+        types.parse(value)
+        return value
+
+
 class RequestSchema(Schema):
     """A request as it is written down."""
 
     feature = _name(_TAKEN_BY_MODULES)
-    description = _Text(required=True)
-    requirements = fields.List(_Text(), load_default=(), validate=validate.Length(max=_MAX_ENTRIES))
+    description = types.Text(required=True)
+    requirements = fields.List(
+        types.Text(), load_default=(), validate=validate.Length(max=_MAX_ENTRIES)
+    )
     # A schema has an attribute `fields` of its own.
     fields_ = fields.Dict(
         _name(_TAKEN_BY_CLASSES),
-        fields.Raw(validate=types.parse),
+        _Type(),
         data_key="fields",
         load_default=(),
         validate=validate.Length(max=_MAX_ENTRIES),
     )
+    method = fields.String(validate=validate.OneOf(["GET", "POST"]))
 
     @pre_load
     def _leave_out_none(self, given: Any, **_: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        # What the builder keeps beside a request is no part of it.
         nothing = {"requirements": (None, "none", ["none"]), "fields": (None,)}
-        return {key: value for key, value in given.items() if value not in nothing.get(key, ())}
+        return {
+            key: value
+            for key, value in given.items()
+            if key != "files" and value not in nothing.get(key, ())
+        }
 
     @post_load
     def _make(self, loaded: dict[str, Any], **_: Any) -> Request:
-        requirements, pairs = tuple(loaded["requirements"]), tuple(dict(loaded["fields_"]).items())
-        return Request(loaded["feature"], loaded["description"], requirements, pairs)
+        requirements = tuple(dict.fromkeys(loaded["requirements"]))
+        pairs = tuple(dict(loaded["fields_"]).items())
+        method = loaded.get("method", "")
+        if method == "POST" and not pairs:
+            raise ValidationError("must be GET: there is nothing to send", "method")
+        return Request(loaded["feature"], loaded["description"], requirements, pairs, method)
 
 
 _KEYS = tuple(declared.data_key or name for name, declared in RequestSchema().fields.items())

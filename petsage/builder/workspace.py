@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -88,24 +88,35 @@ def _copy(source: Path, target: Path, enter: Callable[[Path], bool] = lambda _: 
                 _copy(path, target / path.name, enter)
 
 
-def replace(root: Path, feature: str, source: Path | None) -> None:
-    """Puts the feature as it stands in `source`, another root, in the place of the one in `root`.
+def move_in(root: Path, feature: str, copy: Path, paths: Iterable[PurePosixPath]) -> None:
+    """Moves a feature's files from a copy of the project into the project, over those there."""
+    with _undone_if_it_fails(root, feature):
+        if not (root / folder(feature)).exists():
+            paths = _places(feature)  # at once
+        for path in paths:
+            (copy / path).rename(root / path)
 
-    With None the feature is taken out. If it raises or is killed, `_clear` puts back what was.
-    """
+
+def move_out(root: Path, feature: str) -> None:
+    """Takes a feature out of the project, and what Python has compiled of it."""
+    with _undone_if_it_fails(root, feature):
+        for path in _places(feature):
+            _discard(root, path)
+    for cache in (root / TESTS / "__pycache__").glob(f"test_{feature}.*.pyc"):
+        cache.unlink()
+
+
+@contextmanager
+def _undone_if_it_fails(root: Path, feature: str) -> Iterator[None]:
+    """Saves a feature; unless the block comes to its end, `_clear` puts it back."""
     work = root / FOLDER
     saved = work / "saved" / feature
     saved.mkdir(parents=True)
     for path in _places(feature):
         _copy(root / path, saved / path.name)
     (work / "saved").rename(work / "undo")
-    for path in _places(feature):
-        _discard(root, path)
-        if source and os.path.lexists(source / path):
-            (source / path).rename(root / path)
+    yield
     (work / "undo").rename(work / "done")
-    for cache in (root / TESTS / "__pycache__").glob(f"test_{feature}.*.pyc"):
-        cache.unlink()
 
 
 def _places(feature: str) -> tuple[PurePosixPath, ...]:

@@ -71,7 +71,8 @@ def _connect(parameters: Parameters, deadline: float) -> "PGconn":
     host = parameters.get("host", "")
     if "hostaddr" in parameters or not host or host[0] in "/@":  # a unix socket
         return _connect_once(parameters, deadline)
-    places = [{**parameters, "hostaddr": address} for address in sockets.addresses_of(host)]
+    addresses = sockets.resolve(host, sockets.left(deadline))
+    places = [{**parameters, "hostaddr": address} for address in addresses]
     return sockets.first(_connect_once, places, deadline)
 
 

@@ -8,22 +8,13 @@ from petsage.serving.start import serve
 
 @click.command("serve")
 @click.argument("application", metavar="[APP]", required=False)
-@click.option("--test", is_flag=True, help="Only say whether it could be served.")
-def command(application: str | None, test: bool) -> None:
+def command(application: str | None) -> None:
     """Serve PetSage, or the WSGI application APP, by gunicorn.
 
-    PETSAGE_* variables set everything. APP is package.module:app. With --test it reads the
-    configuration, loads the application, runs its startup checks, and exits with 0 if all holds,
-    with 1 if not, with 78 if the configuration is wrong.
+    PETSAGE_* variables set everything. APP is package.module:app.
 
     \b
     Example:
       petsage serve shop.web:app
     """
-    config = Config.load()
-    if not test:
-        serve(config, application)
-    from petsage.serving.proof import prove  # it loads everything, which gunicorn does later
-
-    prove(config, application)
-    click.echo(f"release {config.release} could be served")
+    serve(Config.load(), application)

@@ -12,7 +12,9 @@ from petsage.builder.request import from_options
 from tests.builder.projects import project_copy
 
 TYPES = ("string!", "integer", "float", "boolean", "date", "datetime", "decimal", "uuid", "email")
-REQUEST = from_options("vet", "Finds one", [], [f"pet_{n}:{of}" for n, of in enumerate(TYPES)])
+REQUEST = from_options(
+    "vet", [], [f"pet_{n}:{of}" for n, of in enumerate(TYPES)], description="Finds one"
+)
 
 
 def test_a_feature_is_planned_written_and_proven(tmp_path, capsys):

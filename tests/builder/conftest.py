@@ -26,7 +26,7 @@ def bare(tmp_path):
 def request_():
     """A request with a requirement and two fields."""
     fields = ["pet:string!", "due:date"]
-    return from_options("pet_birthday", "Reminds owners", ["At noon"], fields)
+    return from_options("pet_birthday", ["At noon"], fields, description="Reminds owners")
 
 
 @pytest.fixture(scope="session")

@@ -23,4 +23,5 @@ TEXTS = [
 def text_request(number: int, fields: bool) -> Request:
     """A request that has a text everywhere."""
     text, of = TEXTS[number], ["pet:date"] if fields else []
-    return from_options(f"text_{number}{'_with_fields' if fields else ''}", text, [text], of)
+    name = f"text_{number}{'_with_fields' if fields else ''}"
+    return from_options(name, [text], of, description=text)

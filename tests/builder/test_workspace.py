@@ -28,7 +28,11 @@ def source(tmp_path_factory, files):
 
 def replace(root, source):
     with workspace.locked(root, FEATURE):
-        workspace.replace(root, FEATURE, source)
+        if source:
+            paths = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+            workspace.move_in(root, FEATURE, source, paths)
+        else:
+            workspace.move_out(root, FEATURE)
 
 
 def test_a_feature_is_moved_in_replaced_and_moved_out(bare, source, files):

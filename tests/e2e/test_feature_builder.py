@@ -1,4 +1,4 @@
-"""A feature from its request to its end: built, served behind nginx, broken, told, removed."""
+"""A feature from its request to its end: built, served behind nginx, broken, reported, removed."""
 
 import json
 import subprocess
@@ -47,7 +47,7 @@ def built(tmp_path):
     before = snapshot(root)
     done = petsage(root, "feature", "add", "--request", "-", input=json.dumps(REQUEST))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("Build complete\n")
+    assert done.stdout.endswith("Build complete; 1 requirement is open\n")
     return root, before
 
 
@@ -57,7 +57,8 @@ def test_a_feature_is_built_served_documented_broken_and_removed(tmp_path):
     with behind_nginx(tmp_path / "whole", root) as site:
         url = f"{site}/api/v1/pet-birthday"
         values = {"pet": "Rex", "due": "2026-03-31", "weight": "4.50"}
-        assert curl(url, "--json", json.dumps(values)) == (201, values)
+        refused = {"code": 501, "status": "Not Implemented", "message": "not built yet: At noon"}
+        assert curl(url, "--json", json.dumps(values)) == (501, refused)
         status, answer = curl(url, "--json", '{"due": "soon", "weight": "1e999999999"}')
         assert (status, set(answer["errors"]["json"])) == (422, {"pet", "due", "weight"})
         assert curl(url, "-d", "pet=Rex")[0] == 415
@@ -69,8 +70,8 @@ def test_a_feature_is_built_served_documented_broken_and_removed(tmp_path):
         see_in_the_docs(site, tmp_path / "browser")
 
     service = root / SERVICE
-    sound = service.read_text()
-    service.write_text(sound.replace("return given", "raise RuntimeError(given)"))
+    kept = service.read_text().replace('("At noon",)', "()")
+    service.write_text(kept.replace("return given", "raise RuntimeError(given)"))
     with behind_nginx(tmp_path / "broken", root) as site:
         assert curl(f"{site}/api/v1/smoke-test") == (
             503,
@@ -82,8 +83,11 @@ def test_a_feature_is_built_served_documented_broken_and_removed(tmp_path):
             },
         )
 
-    service.write_text(sound)
-    assert petsage(root, "feature", "remove", "pet_birthday").returncode == 0
+    service.write_text(kept)
+    with behind_nginx(tmp_path / "kept", root) as site:
+        assert curl(f"{site}/api/v1/pet-birthday", "--json", json.dumps(values)) == (200, values)
+    assert petsage(root, "feature", "remove", "pet_birthday").returncode == 1
+    assert petsage(root, "feature", "remove", "pet_birthday", "--force").returncode == 0
     assert without_caches(snapshot(root)) == before
     with behind_nginx(tmp_path / "removed", root) as site:
         assert curl(f"{site}/api/v1/pet-birthday")[0] == 404
@@ -106,7 +110,7 @@ def without_caches(files):
 SOUND = """\
 from flask_smorest import Blueprint
 from petsage import Check
-blueprint, check = Blueprint("Pets", __name__), Check("{name}", int, {{"smoke"}})
+blueprint, check = Blueprint("Pets", __name__), Check("{name}", lambda: None, {{"smoke"}})
 """
 
 
