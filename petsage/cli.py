@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "petsage.serving.command",
     "check": "petsage.checking.command",
     "smoke-test": "petsage.rollout.command",
+    "watch": "petsage.rollout.watch_command",
     "feature": "petsage.builder.command",
     "deploy": "petsage.deploy.command",
 }

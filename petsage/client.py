@@ -6,8 +6,10 @@ It ends at its deadline, however the server behaves.
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +26,9 @@ PATH = "/api/v1/smoke-test"
 
 MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
+
+WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
+"""The steps after the request."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -140,36 +145,46 @@ class Client:
         """
         began = time.monotonic()
         deadline = began + seconds
+        sock, address = self.connect(target, addresses, deadline)
+        with closing(sock):
+            return self.ask(sock, target, address, began, deadline)[0]
+
+    def connect(
+        self, target: Target, addresses: tuple[str, ...], deadline: float
+    ) -> tuple[socket.socket, str]:
+        """A connection to the first of `addresses` that accepts one, and that address."""
         sock, address = _connected(target, addresses, deadline)
+        tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
-            # To secure a socket leaves nothing to close in the one that was.
-            with closing(sock), closing(self._secured(sock, target, deadline)) as sock:
-                response, body = self._exchange(target, sockets.Wire(sock, deadline))
-        except NoAnswer as error:
-            error.address = address
+            with _at(address), _step("in the TLS handshake"):
+                return sockets.secured(sock, target.host, tls, deadline), address
+        except NoAnswer:
+            sock.close()
             raise
+
+    def ask(
+        self, sock: socket.socket, target: Target, address: str, began: float, deadline: float
+    ) -> tuple[Answer, bool]:
+        """The answer on this connection, and whether the connection can be asked again."""
+        with _at(address):
+            response, body, again = self._exchange(target, sockets.Wire(sock, deadline))
         given = response.headers
         headers = {name.lower(): ", ".join(given.get_all(name, ())) for name in given}
-        return Answer(address, response.status, headers, body, time.monotonic() - began)
+        answer = Answer(address, response.status, headers, body, time.monotonic() - began)
+        return answer, again
 
-    def _secured(self, sock: socket.socket, target: Target, deadline: float) -> socket.socket:
-        if not target.secure:
-            return sock
-        context = self.tls or ssl.create_default_context()
-        with _step("in the TLS handshake"):
-            return sockets.secured(sock, target.host, context, deadline)
-
-    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes]:
+    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes, bool]:
         connection = HTTPConnection(target.host, target.port)
         connection.sock = cast(socket.socket, wire)
-        with _step("waiting for an answer"):
+        with _step(WAITING):
             connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
             response = _final(wire)
-        with closing(response), _step("in the middle of an answer"):
-            return response, _body(response) if response.status in self.bodies else b""
+        with closing(response), _step(MIDDLE):
+            body = _body(response) if response.status in self.bodies else b""
+            return response, body, response.isclosed() and not response.will_close
 
     def _headers_for(self, target: Target) -> list[tuple[str, str]]:
         usual = {
@@ -199,6 +214,15 @@ def _body(response: HTTPResponse) -> bytes:
 
 
 @contextmanager
+def _at(address: str) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswer as error:
+        error.address = address
+        raise
+
+
+@contextmanager
 def _step(name: str) -> Iterator[None]:
     try:
         yield
@@ -222,6 +246,19 @@ def _connected(
 def resolve(
     host: str, seconds: float, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
 ) -> tuple[str, ...]:
-    """The same as `petsage.sockets.resolve`, but raises `NoAnswer`."""
+    """The addresses of a name (A and AAAA), each once, in the system's order.
+
+    Raises `NoAnswer` if there are none, or if there is no reply within `seconds`.
+    """
+    # getaddrinfo() knows no timeout: a thread that hangs in it is abandoned.
+    found: Future[tuple[str, ...]] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(sockets.addresses_of(host, look_up))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="resolve", daemon=True).start()
     with _step("looking up the name"):
-        return sockets.resolve(host, seconds, look_up)
+        return found.result(seconds)

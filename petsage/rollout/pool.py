@@ -18,19 +18,23 @@ class Pool(Generic[_T]):
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
         self._started = 0
+        self.under_way = 0
+        """How many jobs have been submitted whose results have not been taken."""
         self._jobs: SimpleQueue[Callable[[], _T] | None] = SimpleQueue()
         self._results: SimpleQueue[_T | BaseException] = SimpleQueue()
 
     def submit(self, job: Callable[[], _T]) -> None:
         """Runs a job as soon as a thread is free."""
+        self.under_way += 1
         self._jobs.put(job)
-        if self._started < self._most:
+        if self._started < min(self._most, self.under_way):
             self._started += 1
             Thread(target=_work, args=(self._jobs, self._results), daemon=True).start()
 
     def result(self, seconds: float) -> _T:
         """The next job's result, or what it raised. Raises `queue.Empty` after `seconds`."""
         result = self._results.get(timeout=seconds)
+        self.under_way -= 1
         if isinstance(result, BaseException):
             raise result
         return result

@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from petsage.dependencies.declaration import check_from_url
 from tests.declared import verdict
 from tests.fakes import in_a_child
-from tests.hostile import dripping, server
+from tests.hostile import dripping, peer, server
 from tests.support import free_port
 
 
@@ -102,6 +102,11 @@ def test_a_database_in_wal_mode_in_a_folder_that_cannot_be_written_says_so(wal: 
 
     wal.parent.chmod(0o555)
     assert in_a_child(unprivileged) == "it is in WAL mode, and its folder cannot be written"
+    wal.parent.chmod(0o755)
+    with closing(sqlite3.connect(wal)) as connection:
+        connection.execute("SELECT * FROM pet")
+        wal.parent.chmod(0o555)
+        assert in_a_child(unprivileged) == ""  # the files are there already
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,10 @@ def test_a_peer_that_is_no_redis_is_reported_without_its_own_words() -> None:
         path = "%0D%0A%0D%0A"  # this peer waits for a blank line
         reason = verdict(f"redis://:s3cret{path}@127.0.0.1:{echo.port}", "s3cret")
     assert reason == "answered what is not Redis"
+    with dripping(b"-" + b"x" * 9) as port:
+        assert verdict(f"redis://127.0.0.1:{port}#timeout=0.3") == "timed out"
+    with peer(lambda sock: sock.sendall(b"-" + b" " * 1000 + b"s3cret" * 99)) as port:
+        assert verdict(f"redis://:s3cret@127.0.0.1:{port}") == "answered what is not Redis"
     with server(lambda _connection: None) as closing_at_once:
         url = f"redis://:s3cret{path}@127.0.0.1:{closing_at_once.port}"
         assert verdict(url) in {"closed the connection", "Connection reset by peer"}

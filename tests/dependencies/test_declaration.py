@@ -473,14 +473,13 @@ def test_a_user_without_a_password_is_a_token_in_base64_too(site: Path) -> None:
     assert b64encode(b"t0ken:").decode().rstrip("=") not in reason
 
 
-@pytest.mark.parametrize("query", ["key=t0ken=s3cret", "t0ken=&s3cret", "a&key=s3cret=t0ken=="])
+@pytest.mark.parametrize("query", ["key=t0ken=s3cret", "s3cret=&t0ken", "a&key=s3cret=t0ken=="])
 def test_a_value_that_holds_an_equals_sign_is_a_secret_whole_and_half(
     site: Path, query: str
 ) -> None:
-    for halves in ("user", "query"):
-        reason = _run(f"loud://{'s3cret' if halves == 'user' else ''}@host/?{query}", site)
-        assert "t0ken" not in reason
-        assert "s3cret" not in reason
+    assert "t0ken" not in (whole := _run(f"loud://host/?{query}", site))
+    assert "s3cret" not in whole
+    assert secrets_of({"query": query}).sub("***", "a t0ken; a s3cret") == "a ***; a ***"
 
 
 def test_the_words_of_a_known_parameter_are_no_secrets() -> None:

@@ -1,0 +1,96 @@
+"""The command `petsage watch`."""
+
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import click
+
+from petsage.clock import SystemClock
+from petsage.options import seconds
+from petsage.rollout import arguments, terms, watch_report
+from petsage.rollout.command import interrupted_by, signals
+from petsage.rollout.kept import KeptClient
+from petsage.rollout.losses import Losses, losses
+from petsage.rollout.output import done, err, write_to
+from petsage.rollout.watch import MOST_SECONDS, Watch, WatchPlan
+
+EX_LOST = 6
+
+
+def _limit(text: str) -> float:
+    if (limit := seconds(text)) > MOST_SECONDS:
+        raise click.BadParameter(f"it must be {MOST_SECONDS} seconds or less")
+    return limit
+
+
+@click.command("watch", short_help="Measure what users lose while a rollout runs.")
+@terms.options
+@click.option("--rate", type=click.FloatRange(1, 500), default=20, help="Asks a second: 20.")
+@click.option("--for", "limit", type=_limit, metavar="SECONDS", help="No longer than 3600 s.")
+@click.option("--until-release", "release", type=arguments.release, help="End once it is proven.")
+@click.option("--max-lost", type=click.IntRange(0), default=0, help="How many may be lost: 0.")
+@click.option("--max-gap", type=seconds, metavar="SECONDS", help="Longest time without an answer.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    rate: float,
+    limit: float | None,
+    max_lost: int,
+    max_gap: float | None,
+    json_wanted: bool,
+    **given: Any,
+) -> None:
+    """Measure what users lose while a rollout runs.
+
+    Asks each TARGET at a steady rate, half on new connections and half on kept ones, whatever the
+    answers do. It ends after --for, on SIGINT, or 3 s after the release is proven by the rule of
+    smoke-test.
+
+    \b
+    Example:
+      petsage watch https://pets.example --until-release 2.1.0 --for 600
+
+    \b
+    Exit codes:
+      0  within bounds
+      6  more lost than --max-lost, or a gap longer than --max-gap
+    else those of smoke-test, for the release; 130 or 143 if a signal came before the end
+    """
+    asked = terms.Terms.of(**given)
+    plan = WatchPlan(rollout=asked.plan, rate=rate, seconds=limit or MOST_SECONDS)
+    began = datetime.now(UTC)
+    watch, interrupted = _watched(ctx, plan, asked)
+    found = losses(watch.asks, watch.now())
+    exceeded = _exceeded(found, max_lost, max_gap)
+    render = watch_report.as_json if json_wanted else watch_report.as_text
+    text = render(found, watch.kind, exceeded, began)
+    done("standard output", partial(write_to, text, sys.stdout))
+    # Without another end, the signal is the end that was meant.
+    code = interrupted if limit or asked.plan.release else 0
+    ctx.exit(EX_LOST if exceeded else code or watch.kind)
+
+
+def _watched(ctx: click.Context, plan: WatchPlan, asked: terms.Terms) -> tuple[Watch, int]:
+    """The watch when it is over, and the exit code of the signal that ended it."""
+    with signals(ctx), closing(KeptClient(asked.client)) as kept:
+        lines = watch_report.Lines(err, sys.stderr.isatty())
+        watch = Watch(plan, (asked.client.get, kept.get), asked.resolve, SystemClock(), lines)
+        try:
+            watch.run()
+        except KeyboardInterrupt:
+            return watch, interrupted_by(ctx)
+    return watch, 0
+
+
+def _exceeded(found: Losses, max_lost: int, max_gap: float | None) -> str:
+    lost = found.asks - found.answered
+    if lost > max_lost:
+        return f"lost {lost}, more than {max_lost}"
+    if max_gap is not None and found.gap[0] > max_gap:
+        return f"a gap of {found.gap[0]:.3f} s, longer than {max_gap:g} s"
+    return ""

@@ -1,0 +1,90 @@
+"""Promises of `petsage watch`: its verdicts, its exit codes, and what stands where."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from tests.rollout.losing import losing
+from tests.support import PETSAGE, wait_until
+
+
+def petsage_watch(*arguments):
+    command = [PETSAGE, "watch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def url(server):
+    return f"http://127.0.0.1:{server.port}"
+
+
+def test_a_turn_that_loses_nothing_is_0_and_ends_by_itself():
+    with losing({}, turn_at=40) as server:
+        done = petsage_watch(url(server), "--until-release", "r2", "--rate", "50", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"], found["release_verdict"]) == (
+        0,
+        "within bounds",
+        "proven",
+    )
+    assert found["asks"] == found["answered"] == server.arrived
+    assert list(found["releases"]) == ["r1", "r2"]
+    assert found["turn"][0] >= found["releases"]["r1"]["last"] - 0.5
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "verdict"),
+    [
+        ([], 6, "lost 2, more than 0\n"),
+        (["--max-lost", "2"], 0, "within bounds; release: proven\n"),
+        (["--max-lost", "2", "--max-gap", "0.001"], 6, "longer than 0.001 s\n"),
+        (["--max-lost", "2", "--until-release", "r9"], 4, "release: wrong or mixed release\n"),
+    ],
+)
+def test_the_exit_code_follows_from_the_bounds_and_then_from_the_release(options, code, verdict):
+    with losing({10: "reset", 15: "5xx"}) as server:
+        done = petsage_watch(url(server), "--for", "2", *options)
+    assert (done.returncode, done.stdout[-len(verdict) :]) == (code, verdict)
+    assert "lost: 1 reset, 1 5xx\n" in done.stdout
+    assert "r1/i1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "code"),
+    [
+        (signal.SIGINT, [], 0),
+        (signal.SIGINT, ["--for", "60"], 130),
+        (signal.SIGTERM, ["--for", "60"], 143),
+    ],
+)
+def test_a_signal_ends_it_with_what_is_known(number, options, code):
+    with losing({}) as server:
+        process = subprocess.Popen(
+            [PETSAGE, "watch", url(server), *options], stdout=subprocess.PIPE, text=True
+        )
+        wait_until(lambda: server.arrived > 10)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "lost: 0\n" in output
+    assert output.endswith("within bounds; release: proven\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--rate", "0"], "0.0 is not in the range 1<=x<=500"),
+        (["--rate", "501"], "501.0 is not in the range"),
+        (["--for", "soon"], "must be a number of seconds"),
+        (["--for", "3601"], "must be 3600 seconds or less"),
+        (["--max-lost", "-1"], "-1 is not in the range x>=0"),
+        (["--until-release", ""], "must be 1 to 128 printable ASCII characters"),
+        (["--cert", "/none", "--key", "/none"], "cannot be used"),
+    ],
+)
+def test_wrong_usage_is_2_before_anything_is_asked(options, hint):
+    done = petsage_watch("https://127.0.0.1:9", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert hint in done.stderr

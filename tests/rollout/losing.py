@@ -1,0 +1,97 @@
+"""A server of the tests' own that loses exactly the requests that it is told to lose."""
+
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+BODY = b'{"status":"ok","message":"PetSage Smoke Test: Success!","feature":"smoke_test"}\n'
+
+
+def good(release: str, instance: str) -> bytes:
+    """A whole answer that keeps the contract."""
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"PetSage-Release: %b\r\nPetSage-Instance: %b\r\nContent-Length: %d\r\n\r\n%b"
+    ) % (release.encode(), instance.encode(), len(BODY), BODY)
+
+
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad"
+
+
+@dataclass
+class Losing:
+    """Numbers requests from 1 as they arrive; those in `ways` are lost in that way."""
+
+    ways: Mapping[int, str]
+    turn_at: int = 10**9
+    """From this request on the new release answers."""
+    port: int = 0
+    arrived: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    """How many were lost on connections that had carried a request before, by way."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def serve(self, client: socket.socket) -> None:
+        """One connection, as long as it lasts."""
+        with client, suppress(OSError):
+            for nth in range(10**9):
+                if not self._request(client):
+                    return
+                with self._lock:
+                    self.arrived += 1
+                    number = self.arrived
+                way = self.ways.get(number)
+                if way and nth:
+                    self.kept[way] += 1
+                if not self._answer(client, number, way):
+                    return
+
+    def _request(self, client: socket.socket) -> bool:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            received = client.recv(4096)
+            if not received:
+                return False
+            head += received
+        return True
+
+    def _answer(self, client: socket.socket, number: int, way: str | None) -> bool:
+        """Whether the connection goes on."""
+        new = number >= self.turn_at
+        answer = good("r2", "i2") if new else good("r1", "i1")
+        match way:
+            case None:
+                client.sendall(answer)
+                return True
+            case "5xx":
+                client.sendall(BAD_GATEWAY)
+                return True
+            case "cut":
+                client.sendall(answer[:-10])
+            case "reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            case "timed out":
+                client.recv(1)  # until the client gives up
+        return False
+
+
+@contextmanager
+def losing(ways: Mapping[int, str], turn_at: int = 10**9) -> Iterator[Losing]:
+    """A server on a free port."""
+    server = Losing(ways, turn_at)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        server.port = listener.getsockname()[1]
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    threading.Thread(target=server.serve, args=(client,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server
+        listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,71 @@
+"""Promises of the watch: every lost ask is counted, once, as what it was."""
+
+import socket
+from contextlib import closing
+
+import pytest
+
+from petsage.client import Client, Target
+from petsage.clock import SystemClock
+from petsage.contract import Kind
+from petsage.rollout.asking import RolloutPlan
+from petsage.rollout.kept import KeptClient
+from petsage.rollout.losses import losses
+from petsage.rollout.watch import Watch, WatchPlan
+from tests.rollout.losing import losing
+
+WAYS = ("5xx", "cut", "reset", "timed out")
+
+
+def watch(port, seconds, rate=100, release="", timeout_seconds=1):
+    target = Target.parse(f"http://127.0.0.1:{port}")
+    rollout = RolloutPlan(targets=(target,), release=release, timeout_seconds=timeout_seconds)
+    plan = WatchPlan(rollout=rollout, rate=rate, seconds=seconds)
+    client = Client()
+    with closing(KeptClient(client)) as kept:
+        gets = (client.get, kept.get)
+        found = Watch(plan, gets, lambda target, seconds: (target.host,), SystemClock())
+        found.run()
+    return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+def test_as_many_asks_are_lost_as_the_server_loses_and_in_its_ways(count):
+    ways = {20 + 3 * n + n // 4 % 2: WAYS[n % len(WAYS)] for n in range(count)}
+    with losing(ways) as server:
+        found = losses(watch(server.port, 2, rate=200).asks, 2)
+    assert found.asks == server.arrived == 400
+    expected = [ways[number] for number in ways]
+    assert found.lost == {way: expected.count(way) for way in set(expected)}
+    assert count < 100 or set(server.kept) == set(WAYS)  # on kept connections as on new ones
+
+
+def test_what_nobody_accepts_is_refused_and_counted():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    found = watch(port, 1)
+    assert losses(found.asks, 1).lost == {"refused": 100}
+    assert found.kind is Kind.UNREACHED
+
+
+def test_it_ends_a_little_after_the_release_is_proven():
+    with losing({}, turn_at=50) as server:
+        found = watch(server.port, 60, release="r2")
+    assert found.kind is Kind.PROVEN
+    assert found.now() < 20
+    summed = losses(found.asks, found.now())
+    assert summed.turn is not None
+    assert list(summed.releases) == ["r1", "r2"]
+
+
+def test_a_release_that_does_not_come_is_said():
+    with losing({}) as server:
+        found = watch(server.port, 1, release="r2")
+    assert found.kind is Kind.RELEASE
+
+
+def test_a_hung_server_makes_no_ask_late():
+    with losing(dict.fromkeys(range(1, 1000), "timed out")) as server:
+        found = losses(watch(server.port, 2, rate=50).asks, 2)
+    assert found.lost == {"timed out": 100}
+    assert found.asks == 100
