@@ -89,7 +89,7 @@ def losses(asks: Iterable[Ask], now: float) -> Losses:
     return Losses(
         asks=len(asks),
         answered=len(good),
-        lost=Counter(ask.loss for ask in asks if ask.loss),
+        lost=dict(Counter(ask.loss for ask in asks if ask.loss)),
         gap=max(_gaps(asks, now), default=(now, 0.0, "")),
         turn=turn,
         releases=releases,

@@ -72,7 +72,8 @@ class Traffic:
 class Instance:
     """One of the two: it comes back where it was."""
 
-    def __init__(self, stack: ExitStack, folder: Path, bind: str) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, bind: str, *application: str) -> None:
+        self._application = application
         self._stack = stack
         self._folder = folder
         self._settings = {
@@ -87,7 +88,7 @@ class Instance:
         return self._stack.enter_context(
             served(
                 self._folder,
-                "journal:app",
+                *self._application,
                 cwd=self._folder,
                 ready=lambda: get(startup).status == 200,
                 **self._settings,
@@ -121,7 +122,7 @@ def roll(folder: Path, restarts: int, requests: int) -> Outcome:
         sockets = Path(stack.enter_context(TemporaryDirectory()))
         sockets.chmod(0o755)
         binds = [f"127.0.0.1:{free_port()}", f"unix:{sockets}/main.sock"]
-        instances = [Instance(stack, folder, bind) for bind in binds]
+        instances = [Instance(stack, folder, bind, "journal:app") for bind in binds]
         traffic = Traffic(stack.enter_context(nginx(folder, *binds)))
         with traffic.running():
             while restarted < restarts or traffic.sent.total() < requests:

@@ -3,11 +3,14 @@
 import json
 import signal
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
+from tests.e2e.proxy import nginx
+from tests.e2e.test_rolling_restart import Instance
 from tests.rollout.losing import losing
-from tests.support import PETSAGE, wait_until
+from tests.support import PETSAGE, free_port, wait_until
 
 
 def petsage_watch(*arguments):
@@ -88,3 +91,34 @@ def test_wrong_usage_is_2_before_anything_is_asked(options, hint):
     done = petsage_watch("https://127.0.0.1:9", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert hint in done.stderr
+
+
+def watched_restarts(folder, **site):
+    """What a watch counts while two instances of PetSage behind nginx are restarted in turn."""
+    with ExitStack() as stack:
+        binds = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        instances = [Instance(stack, folder, bind) for bind in binds]
+        base = stack.enter_context(nginx(folder, *binds, **site))
+        command = [PETSAGE, "watch", base, "--rate", "10", "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        log = folder / "access.log"
+        wait_until(lambda: log.read_text().count("\n") > 5)
+        for instance in instances * 2:
+            instance.restart()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    return process.returncode, json.loads(output)
+
+
+def test_restarts_in_turn_behind_the_printed_nginx_lose_nothing(tmp_path):
+    code, found = watched_restarts(tmp_path)
+    assert (code, found["lost"]) == (0, {})
+    assert found["asks"] > 20
+
+
+def test_what_nginx_loses_without_max_fails_0_is_counted_as_nginx_logs_it(tmp_path):
+    code, found = watched_restarts(tmp_path, also=((" max_fails=0;", " max_fails=1;"),))
+    logged = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    failed = [one for one in logged if "PetSage" in one["agent"] and one["status"] >= 500]
+    assert code == 6
+    assert found["lost"] == {"5xx": len(failed)}
