@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,34 +32,21 @@ def left(deadline: float) -> float:
     raise TimeoutError("timed out")
 
 
-def resolve(
-    host: str, seconds: float, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
+def addresses_of(
+    host: str, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
 ) -> tuple[str, ...]:
     """The addresses of a name (A and AAAA), each once, in the system's order.
 
-    Raises `OSError` if there are none, or if there is no reply within `seconds`.
+    It takes as long as the system's resolver takes, which has time-outs of its own; a thread for
+    each look-up would pile up. Raises `OSError` if there are none.
     """
-    try:
+    with suppress(ValueError):
         return (str(ipaddress.ip_address(host)),)
-    except ValueError:
-        pass
-    # getaddrinfo() knows no timeout: a thread that hangs in it is abandoned.
-    found: Future[tuple[str, ...]] = Future()
-
-    def work() -> None:
-        try:
-            replies = look_up(host, None, type=socket.SOCK_STREAM)
-            found.set_result(tuple(dict.fromkeys(str(address[0]) for *_, address in replies)))
-        except UnicodeError:  # a label is empty, or longer than 63 characters
-            found.set_exception(OSError("the name is not valid"))
-        except Exception as error:
-            found.set_exception(error)
-
-    threading.Thread(target=work, name="resolve", daemon=True).start()
     try:
-        return found.result(max(0, seconds))
-    except TimeoutError:
-        raise TimeoutError("timed out") from None
+        replies = look_up(host, None, type=socket.SOCK_STREAM)
+        return tuple(dict.fromkeys(str(address[0]) for *_, address in replies))
+    except UnicodeError:  # a label is empty, or longer than 63 characters
+        raise OSError("the name is not valid") from None
 
 
 def first(attempt: Callable[[_T, float], _R], places: Sequence[_T], deadline: float) -> _R:
@@ -114,9 +100,8 @@ def opened(
     host: str, port: int, deadline: float, tls: "SSLContext | None" = None
 ) -> Iterator[socket.socket]:
     """A connection to a host by its name, closed at the end. Raises `OSError`."""
-    addresses = resolve(host, left(deadline))
+    sock, _ = connect(addresses_of(host), port, deadline)
     # To secure a socket leaves nothing to close in the one that was.
-    sock, _ = connect(addresses, port, deadline)
     with closing(sock), closing(secured(sock, host, tls, deadline)) as sock:
         yield sock
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,28 @@ def _sockets(pid: int) -> set[str]:
         return set()
 
 
+_HANDING_OVER = """
+import fcntl, os, sys
+owner, descriptors, *command = sys.argv[1:]
+high = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 100) for one in descriptors.split(",")]
+for number, descriptor in enumerate(high, 3):
+    os.dup2(descriptor, number)
+os.closerange(3 + len(high), 200)
+os.environ["LISTEN_FDS"] = os.environ.get("LISTEN_FDS", str(len(high)))
+os.environ["LISTEN_PID"] = owner or str(os.getpid())
+os.execv(command[0], command)
+"""
+
+
+def handing_over(sockets: Sequence[socket.socket], owner: str = "") -> list[str]:
+    """What runs the command behind it with these sockets handed over, as systemd does it.
+
+    The process that starts it must pass their descriptors on.
+    """
+    descriptors = ",".join(str(one.fileno()) for one in sockets)
+    return [sys.executable, "-c", _HANDING_OVER, owner, descriptors]
+
+
 @contextmanager
 def served(
     folder: Path,
@@ -117,13 +139,14 @@ def served(
     cwd: Path | None = None,
     project: Path | None = None,
     ready: Callable[[], object] | None = None,
+    handed: Sequence[socket.socket] = (),
     **variables: object,
 ) -> Iterator[Served]:
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
 
     `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
     a file in `folder`. `project` is the root of another copy of PetSage that is served in place of
-    this one. `ready` stands in for asking the startup probe.
+    this one. `ready` stands in for asking the startup probe. `handed` are sockets to hand over.
     """
     main, management = free_port(), free_port()
     settings = {
@@ -139,9 +162,10 @@ def served(
     log = folder / f"serve-{main}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [PETSAGE, "serve", *arguments],
+            [*(handing_over(handed) if handed else ()), PETSAGE, "serve", *arguments],
             env=environment,
             cwd=cwd,
+            pass_fds=[one.fileno() for one in handed],
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,

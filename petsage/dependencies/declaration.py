@@ -36,28 +36,13 @@ _HINTS = (
 _NOT_ENCODED = re.compile(r"[^!-~]|%(?![0-9A-Fa-f]{2})|%00")
 
 
-def _timeout(text: str) -> float:
-    if not 0 < float(text) <= 3600:  # nor is a NaN
-        raise ValueError
-    return float(text)
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not least <= float(text) <= most:  # nor is a NaN
+            raise ValueError
+        return float(text)
 
-
-def _fresh(text: str) -> float:
-    if not 0 <= float(text) <= 86400:
-        raise ValueError
-    return float(text)
-
-
-def _stale(text: str) -> float:
-    if not 1 <= float(text) <= 86400:  # at 0, no result would be young enough for its own report
-        raise ValueError
-    return float(text)
-
-
-def _yes(text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise ValueError
-    return text == "yes"
+    return parse
 
 
 def _probes(text: str) -> frozenset[str]:
@@ -68,10 +53,11 @@ def _probes(text: str) -> frozenset[str]:
 
 
 OPTIONS: Mapping[str, fields.Field[Any]] = {
-    "timeout": Option(_timeout, "a number of seconds above 0, 3600 at most", 2.0),
-    "fresh": Option(_fresh, "a number of seconds from 0 to 86400", 5.0),
-    "stale": Option(_stale, "a number of seconds from 1 to 86400", 30.0),
-    "critical": Option(_yes, "yes or no", True),
+    "timeout": Option(_seconds(0.001, 3600), "a number of seconds from 0.001 to 3600", 2.0),
+    "fresh": Option(_seconds(0, 86400), "a number of seconds from 0 to 86400", 5.0),
+    # At 0, no result would be young enough for its own report.
+    "stale": Option(_seconds(1, 86400), "a number of seconds from 1 to 86400", 30.0),
+    "critical": Option({"yes": True, "no": False}.__getitem__, "yes or no", True),
     "probes": Option(_probes, f"some of {', '.join(PROBES)}, with commas", _DEFAULT_PROBES),
 }
 """The options that every scheme has, each with what it must be and its default."""

@@ -31,7 +31,7 @@ def http_get(location: Location) -> Run:
 
     def get() -> None:
         deadline = location.deadline()
-        tls = _trust(location) if _secure(location) else None
+        tls = _trust(location) if location.scheme == "https" else None
         http_client = client.Client(_headers(location), tls, bodies=())
         place = _place(location.path, location.query)
         for _ in range(1 + MAX_REDIRECTS):
@@ -54,18 +54,14 @@ def _judge(status: int, allowed: range) -> None:
 def _answer(
     http_client: client.Client, location: Location, place: str, deadline: float
 ) -> client.Answer:
-    asked = client.Target("", place, location.host, location.port, _secure(location))
+    asked = client.Target("", place, location.host, location.port, location.scheme == "https")
     try:
-        addresses = sockets.resolve(location.host, sockets.left(deadline))
+        addresses = sockets.addresses_of(location.host)
         return http_client.get(asked, addresses, sockets.left(deadline))
     except client.NoAnswer as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
         raise CheckFailed("answered what is not HTTP") from None  # its words are the peer's
-
-
-def _secure(location: Location) -> bool:
-    return location.scheme == "https"
 
 
 def _headers(location: Location) -> tuple[tuple[str, str], ...]:
@@ -184,7 +180,7 @@ def dns(location: Location) -> Run:
     """Resolves the name as any program of this machine does."""
 
     def resolve() -> None:
-        sockets.resolve(location.host, location.timeout_seconds)
+        sockets.addresses_of(location.host)
 
     return resolve
 

@@ -71,8 +71,7 @@ def _connect(parameters: Parameters, deadline: float) -> "PGconn":
     host = parameters.get("host", "")
     if "hostaddr" in parameters or not host or host[0] in "/@":  # a unix socket
         return _connect_once(parameters, deadline)
-    addresses = sockets.resolve(host, sockets.left(deadline))
-    places = [{**parameters, "hostaddr": address} for address in addresses]
+    places = [{**parameters, "hostaddr": address} for address in sockets.addresses_of(host)]
     return sockets.first(_connect_once, places, deadline)
 
 

@@ -27,7 +27,7 @@ PATTERN = AUTH + HOST + PORT + PATH + QUERY
 
 
 class Option(fields.Field[Any]):
-    """An option of a URL: `parse` reads its text, or raises `ValueError`.
+    """An option of a URL: `parse` reads its text, or raises a `ValueError` or `LookupError`.
 
     The message says what would be right (`must be {must}`), and never repeats the text.
     """
@@ -40,7 +40,7 @@ class Option(fields.Field[Any]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         try:
             return self._parse(value)
-        except ValueError:
+        except (ValueError, LookupError):
             raise ValidationError(f"must be {self._must}") from None
 
 

@@ -17,12 +17,6 @@ FILES = (
         "petsage deploy nginx > /etc/nginx/conf.d/petsage.conf",
     ),
     (
-        "systemd",
-        "petsage.service",
-        "Print the systemd unit.",
-        "petsage deploy systemd > /etc/systemd/system/petsage.service",
-    ),
-    (
         "container",
         "Containerfile",
         "Print the Containerfile, to be built in a checkout.",
@@ -68,6 +62,23 @@ for _command, _file, _help, _example in FILES:
             help=f"{_help}\n\n\b\nExample:\n  {_example}",
         )
     )
+
+
+@command.command()
+@click.option("--socket", "file", flag_value="petsage.socket", help="Print petsage.socket.")
+@click.option("--instances", "file", flag_value="petsage@.service", help="Print petsage@.service.")
+def systemd(file: str | None) -> None:
+    """Print the systemd unit.
+
+    With --socket it prints the unit of its sockets, in whose queues clients wait during a restart;
+    with --instances the unit of several instances on one machine.
+
+    \b
+    Example:
+      petsage deploy systemd > /etc/systemd/system/petsage.service
+      petsage deploy systemd --socket > /etc/systemd/system/petsage.socket
+    """
+    _print(file or "petsage.service")
 
 
 def _checked(check: Callable[[str], Any]) -> Callable[[str], Any]:

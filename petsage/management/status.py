@@ -36,7 +36,7 @@ class Overview:
     """The time of day at the clock's zero, in seconds since 1970."""
     identity: Identity
     uptime_seconds: float
-    """Since the arbiter began: a worker that is replaced is no restart, nor is a SIGHUP."""
+    """Since the arbiter began: a worker that is replaced is no restart, but a reload is one."""
     finished_seconds: float | None
     """How long ago a worker last finished a request; None if never."""
     draining: bool

@@ -16,6 +16,7 @@ from petsage.http_errors import error_response
 from petsage.management import metrics, page, status
 from petsage.management.documents import health_json, status_json
 from petsage.management.ledger import Ledger
+from petsage.management.recent import Recent
 
 HEALTH_JSON = "application/health+json"
 """The media type of draft-inadarei-api-health-check-06."""
@@ -45,6 +46,7 @@ def create_app(health: Health) -> Flask:
     ledger = Ledger(health.monitor.clock.now())
     app.extensions["petsage"] = health
     app.extensions["petsage_ledger"] = ledger
+    app.extensions["petsage_recent"] = Recent(health.monitor.clock)
     app.extensions["petsage_metrics"] = metrics.registry(health, ledger)
     app.register_error_handler(HTTPException, error_response)
     app.register_blueprint(management)
@@ -81,11 +83,10 @@ def startup(name: str | None = None) -> Response:
 @management.get("/status")
 def status_page() -> Response:
     """All that the instance knows of itself. Whatever it shows, the page is a 200."""
-    overview = status.overview(current_health(), _ledger(), time.time())
     if _wanted("text/html", "application/json") == "application/json":
-        response = _unstored(status_json(overview), "application/json")
+        response = _unstored(_recent().get("json", _status_json), "application/json")
     else:
-        response = _unstored(page.render(overview), "text/html; charset=utf-8")
+        response = _unstored(_recent().get("page", _page), "text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = page.security_policy()
     response.headers["Referrer-Policy"] = "no-referrer"
     response.vary.add("Accept")
@@ -95,8 +96,21 @@ def status_page() -> Response:
 @management.get("/metrics")
 def prometheus_metrics() -> Response:
     """What Prometheus reads."""
-    body = generate_latest(current_app.extensions["petsage_metrics"])
+    registry = current_app.extensions["petsage_metrics"]
+    body = _recent().get("metrics", lambda: generate_latest(registry))
     return _unstored(body, CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _overview() -> status.Overview:
+    return status.overview(current_health(), _ledger(), time.time())
+
+
+def _status_json() -> bytes | str:
+    return status_json(_overview())
+
+
+def _page() -> bytes | str:
+    return page.render(_overview())
 
 
 def _wanted(*offers: str) -> str:
@@ -109,6 +123,10 @@ def _wanted(*offers: str) -> str:
 def _unstored(body: bytes | str, content_type: str) -> Response:
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(body, headers=headers, content_type=content_type)
+
+
+def _recent() -> Recent:
+    return cast(Recent, current_app.extensions["petsage_recent"])
 
 
 def _ledger() -> Ledger:

@@ -119,5 +119,4 @@ def _connected(address: Address, deadline: float) -> socket.socket:
     if address.path:
         return sockets.connect_unix(address.path, deadline)
     host = _THIS_HOST.get(address.host, address.host)
-    addresses = sockets.resolve(host, sockets.left(deadline))
-    return sockets.connect(addresses, address.port, deadline)[0]
+    return sockets.connect(sockets.addresses_of(host), address.port, deadline)[0]

@@ -8,13 +8,22 @@ from petsage.serving.start import serve
 
 @click.command("serve")
 @click.argument("application", metavar="[APP]", required=False)
-def command(application: str | None) -> None:
+@click.option("--test", is_flag=True, help="Only say whether it could be served.")
+def command(application: str | None, test: bool) -> None:
     """Serve PetSage, or the WSGI application APP, by gunicorn.
 
-    PETSAGE_* variables set everything. APP is package.module:app.
+    PETSAGE_* variables set everything. APP is package.module:app. With --test it reads the
+    configuration, loads the application, runs its startup checks, and exits with 0 if all holds,
+    with 1 if not, with 78 if the configuration is wrong.
 
     \b
     Example:
       petsage serve shop.web:app
     """
-    serve(Config.load(), application)
+    config = Config.load()
+    if not test:
+        serve(config, application)
+    from petsage.serving.proof import prove  # it loads everything, which gunicorn does later
+
+    prove(config, application)
+    click.echo(f"release {config.release} could be served")

@@ -1,11 +1,8 @@
 """What gunicorn logs, and what it does not."""
 
-import logging
 from typing import Any
 
 from gunicorn import glogging
-
-from petsage.checks import whereabouts
 
 
 class Logger(glogging.Logger):
@@ -17,12 +14,3 @@ class Logger(glogging.Logger):
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Logs nothing."""
-
-
-def is_no_stalled_client(record: logging.LogRecord) -> bool:
-    """Whether a record is worth logging: a client that stalls while gunicorn reads is not.
-
-    The receive timeout then raises BlockingIOError in gunicorn's parser.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, BlockingIOError) and "(gunicorn.http." in whereabouts(error))

@@ -37,7 +37,6 @@ pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
 pre_request = hooks.pre_request
 post_request = hooks.post_request
-on_reload = hooks.on_reload
 
 
 def when_ready(server: Any) -> None:

@@ -18,6 +18,7 @@ from petsage.address import Address
 from petsage.checks import whereabouts
 from petsage.config import Config
 from petsage.errors import PetSageError
+from petsage.serving.handover import handed_over
 
 OWN_APPLICATION = "petsage:create_app()"
 
@@ -36,11 +37,14 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
     """
     gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
     if application:
-        _find(application)
-    with bound(config.management_bind, config.bind):
-        pass  # each address can be used: gunicorn binds it anew
+        find(application)
+    listeners = handed_over(config)
+    if not listeners:
+        with bound(config.management_bind, config.bind):
+            pass  # each address can be used: gunicorn binds it anew
     # gunicorn reads its command line from here, and SIGUSR2 makes it execute the same again.
     sys.argv = [_gunicorn(), "--config", "python:petsage.serving.settings"]
+    sys.argv += [f"--bind=fd://{descriptor}" for descriptor in listeners]
     sys.argv += [application] if application else ["--preload", OWN_APPLICATION]
     from gunicorn.app.wsgiapp import run
 
@@ -62,7 +66,8 @@ def _gunicorn() -> str:
     return script
 
 
-def _find(application: str) -> None:
+def find(application: str) -> None:
+    """Raises `ServeError` unless there is a module for `package.module:app`."""
     name, colon, attribute = application.partition(":")
     if not (re.fullmatch(r"\w+(\.\w+)*", name) and colon and attribute):
         raise ServeError(f"{application!r} is not of the form package.module:app")

@@ -1,34 +1,24 @@
-"""PetSage's worker: gunicorn's threaded worker, with a stop that loses nothing, and JSON errors."""
+"""PetSage's worker: behind its gate, with a stop that loses nothing, and JSON errors."""
 
 import select
 import socket
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from os import _exit
 from typing import Any, NoReturn
-
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from petsage import logs
 from petsage.http_errors import error_body
 from petsage.json_text import json_line
+from petsage.serving.connection import Connection
+from petsage.serving.gate import Gate
 
 PROBE_THREADS = 16
 
-# How long a thread waits for a client to close its side of a connection that ends.
-LINGER_SECONDS = 1
 
+class Worker(Gate):
+    """A worker of an instance."""
 
-class Worker(ThreadWorker):
-    """gunicorn's threaded worker, with a stop that loses nothing, and JSON errors."""
-
-    sockets: list[Any]
-    probe = False
-    """Whether this is the probe worker."""
-
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(PROBE_THREADS if self.probe else self.cfg.threads)
+    def thread_count(self) -> int:
+        return PROBE_THREADS if self.probe else super().thread_count()
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """A worker that stops accepts what waits in the listener's queue, then closes the listener.
@@ -45,9 +35,6 @@ class Worker(ThreadWorker):
         for listener in self.sockets:
             listener.close()
         self.sockets = []  # gunicorn comes here twice if the stop came while it booted
-        # A client that has sent nothing yet waits no longer than a kept-alive connection.
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
     def _accept_waiting(self, listener: Any) -> None:
         poll = select.poll()
@@ -55,17 +42,9 @@ class Worker(ThreadWorker):
         while self.nr_conns < self.worker_connections and poll.poll(0):
             self.accept(listener)
 
-    def handle(self, conn: Any) -> Any:
-        """Handles a request, and closes a connection that ends in this thread.
-
-        gunicorn closes it in the main loop, which takes up to 2 s: sixteen clients that keep their
-        side open would stop the worker for half a minute.
-        """
+    def handle(self, conn: Connection) -> Any:
         logs.request_headers.set(())  # of the request that this thread handled before
-        keep = super().handle(conn)
-        if keep is False:
-            _linger(conn.sock)
-        return keep
+        return super().handle(conn)
 
     def handle_quit(self, sig: int, frame: object) -> NoReturn:
         """Ends at once. A plain exit would join the threads, and so wait for slow requests."""
@@ -74,19 +53,6 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         super().handle_error(req, _JsonErrors(client, logs.request_id()), addr, exc)
-
-
-def _linger(connection: socket.socket) -> None:
-    """Waits for the client to have read the answer and closed (RFC 9112, 9.6), but not for long."""
-    deadline = time.monotonic() + LINGER_SECONDS
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        while (left := deadline - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not connection.recv(4096):
-                break
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _JsonErrors:

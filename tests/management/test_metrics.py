@@ -61,6 +61,7 @@ def test_what_only_the_smoke_test_asks_is_shown_by_a_scrape_and_not_run(operator
     assert status_of("partner", read) == []
     assert read["petsage_check_runs_total", ("check", "partner"), ("outcome", "pass")] == 0
     client.application.extensions["petsage"].report("smoke")
+    clock.time += 1
     assert status_of("partner", samples(client)) == ["pass"]
     clock.time += 31
     assert status_of("partner", samples(client)) == []
@@ -124,6 +125,7 @@ def test_the_instance_is_named(operator, scoreboard, clock):
     assert read[("petsage_draining",)] == 0
     labels = (("instance", "i1"), ("release", "r1"), ("version", package_version()))
     assert read["petsage_info", *labels] == 1
+    clock.time += 1
     scoreboard.finished_at, scoreboard.draining = clock.time - 4, True
     read = samples(client)
     assert read[("petsage_last_request_finished_age_seconds",)] == 4

@@ -1,0 +1,38 @@
+"""What was rendered within the last second."""
+
+import threading
+from collections.abc import Callable
+
+from petsage.clock import Clock
+
+RECENT_SECONDS = 1
+
+
+class Recent:
+    """Renders each thing once a second at most, whoever asks: a flood of asks costs no time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._bodies: dict[str, tuple[float, bytes | str]] = {}
+        self._rendering = threading.Lock()
+
+    def get(self, name: str, render: Callable[[], bytes | str]) -> bytes | str:
+        """What `render` returns, or has returned less than a second ago.
+
+        While another thread renders, the body before it is good enough.
+        """
+        before = self._fresh(name, float("inf"))
+        if not self._rendering.acquire(blocking=before is None):
+            return before or b""
+        try:
+            body = self._fresh(name, RECENT_SECONDS)
+            if body is None:
+                body = render()
+                self._bodies[name] = (self._clock.now(), body)
+            return body
+        finally:
+            self._rendering.release()
+
+    def _fresh(self, name: str, seconds: float) -> bytes | str | None:
+        at, body = self._bodies.get(name, (float("-inf"), None))
+        return body if self._clock.now() - at < seconds else None

@@ -1,0 +1,332 @@
+"""The gate: a thread only for a request that is there.
+
+The main loop reads what has arrived, and keeps it until the head and a small body are whole; then a
+thread begins. What the client does not take of an answer leaves the thread again. So a client that
+is slow, or says nothing, holds a connection and a few bytes, never a thread. All that waits has a
+deadline, and one budget: when connections or bytes run out, what has waited longest is closed.
+
+It relies on this in gunicorn 27. `ThreadWorker.run` calls `notify`, `set_accept_enabled`,
+`wait_for_and_dispatch_events` and `murder_keepalived` in its loop, registers `accept` for each
+listener, ends once `nr_conns` is 0 or the graceful time is over, and uses `method_queue` and
+`tpool` by the methods of `Bell` and `Threads` only. `handle(conn)` serves one request of an
+initialized connection through `conn.parser` and `conn.sock`, and returns whether another may
+follow. `parser.unreader` takes bytes back (`unread`), returns those that it has not used
+(`take_buffered`), and reads more by `sock.recv`. An answer goes through `sock.sendall`, `sock.send`
+and `sock.sendfile`.
+"""
+
+import errno
+import resource
+import select
+import socket
+import time
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any
+
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from petsage.serving.arrival import Arrival
+from petsage.serving.connection import Client, Connection, allowed_seconds
+from petsage.serving.threads import Bell, Threads
+
+BUDGET_BYTES = 16 * 1024 * 1024
+"""So many bytes of requests and answers wait in a worker."""
+
+HEAD_SECONDS = 10
+PROBE_HEAD_SECONDS = 2
+
+# How long a client whose last answer is sent may take to read it and to close (RFC 9112, 9.6).
+LINGER_SECONDS = 1
+
+_READ_BYTES = 64 * 1024
+_ACCEPT_AT_ONCE = 16
+_FIRST_SECONDS = 0.004
+_TURN_SECONDS = 0.25
+
+
+def most_connections() -> int:
+    """How many connections a worker holds: 1,000, or what its soft limit of descriptors leaves."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return min(1000, max(8, (soft - 20) * 4 // 5))
+
+
+class Gate(ThreadWorker):
+    """gunicorn's threaded worker, with a main loop that waits in place of its threads."""
+
+    sockets: list[Any]
+    probe = False
+    """Whether this is the probe worker."""
+
+    def init_process(self) -> None:
+        self.method_queue = self.bell = Bell()
+        self.worker_connections = most_connections()
+        self.waiting: dict[Connection, None] = {}
+        """What waits for its client, in the order in which it began to."""
+        self.running: dict[Connection, float] = {}
+        """What a thread has or will have, and since when."""
+        self.held_bytes = 0
+        self._logged_at = -60.0
+        self._accept_at = self._turn_at = self._notify_at = 0.0
+        super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.thread_count(), self._serve)
+
+    def thread_count(self) -> int:
+        """How many requests are served at once."""
+        return int(self.cfg.threads)
+
+    # Connections come.
+
+    def is_full(self) -> bool:
+        """Whether all threads are busy: who comes then is better off with another worker."""
+        return bool(self.alive and len(self.running) >= self.tpool.most)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        may = not self.is_full() and (not self.alive or time.monotonic() >= self._accept_at)
+        super().set_accept_enabled(enabled and may)
+
+    def accept(self, listener: Any) -> None:
+        for _ in range(_ACCEPT_AT_ONCE):
+            if self.is_full() or not self._has_room():
+                self.set_accept_enabled(False)
+                return
+            try:
+                accepted, peer = listener.accept()
+            except OSError as error:
+                self._not_accepted(error)
+                return
+            self.nr_conns += 1
+            client = Client(accepted, self._is_crowded)
+            conn = Connection(self.cfg, client, peer, listener.getsockname())
+            self._wait(conn, self._read, self._head_seconds())
+            self._read(conn)
+            if conn in self.running:
+                return
+
+    def _has_room(self) -> bool:
+        """Makes room by closing what has waited longest, but nothing that has just come."""
+        if self.alive and self.nr_conns >= self.worker_connections - 1 and self.waiting:
+            self._accept_at = next(iter(self.waiting)).since + _FIRST_SECONDS
+            if time.monotonic() < self._accept_at:
+                return False
+            self._close_oldest()
+        return True
+
+    def _close_oldest(self) -> None:
+        """Closes what has waited longest, unless what it waits for has just come."""
+        oldest = next(iter(self.waiting))
+        oldest.react(oldest)
+        if next(iter(self.waiting), None) is oldest:
+            self._close(oldest)
+
+    def _not_accepted(self, error: OSError) -> None:
+        if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EPERM):
+            return
+        now = time.monotonic()
+        if now - self._logged_at > 60:
+            self.log.error("Connections wait: %s", error.strerror)
+        self._logged_at, self._accept_at = now, now + _TURN_SECONDS
+        self.set_accept_enabled(False)
+        if self.waiting:
+            self._close_oldest()
+
+    def _is_crowded(self) -> bool:
+        """Whether somebody waits for a thread: here, or to be accepted."""
+        if len(self.running) > self.tpool.most:
+            return True
+        return self.is_full() and self.has_unaccepted()
+
+    def has_unaccepted(self) -> bool:
+        """Whether a connection waits in the queue of a listener."""
+        poll = select.poll()
+        for listener in self.sockets:
+            poll.register(listener, select.POLLIN)
+        return bool(poll.poll(0))
+
+    # A request arrives.
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Begins to wait for a request; it may be there already."""
+        conn.arrival = Arrival(conn.parser.unreader.take_buffered())
+        self._wait(conn, self._read, self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        self._look(conn)
+
+    def _read(self, conn: Connection) -> None:
+        try:
+            data = conn.sock.take(_READ_BYTES)
+        except OSError:
+            data = b""
+        if data is None:
+            self._look(conn)
+        elif data:
+            conn.arrival.data += data
+            self._hold(conn, len(conn.arrival.data))
+            self._look(conn)
+        else:
+            self._close(conn)
+
+    def _look(self, conn: Connection) -> None:
+        """Gives the request to a thread if there is enough of it, or else says when it is late."""
+        if conn not in self.waiting:  # it was closed for the budget
+            return
+        arrival, had_head = conn.arrival, conn.arrival.has_head
+        if arrival.data and arrival.is_enough():
+            self._submit(conn)
+        elif arrival.has_head:
+            if not had_head:
+                conn.since = time.monotonic()
+                self._ask_for_body(conn)
+            conn.until = conn.since + allowed_seconds(len(arrival.data))
+        elif arrival.data:
+            conn.until = min(conn.until, time.monotonic() + self._head_seconds())
+
+    def _ask_for_body(self, conn: Connection) -> None:
+        if conn.arrival.expects_continue:
+            with suppress(OSError):
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _head_seconds(self) -> float:
+        return PROBE_HEAD_SECONDS if self.probe else HEAD_SECONDS
+
+    def _submit(self, conn: Connection) -> None:
+        self.waiting.pop(conn, None)
+        conn.react = self._ignore
+        conn.parser.unreader.unread(bytes(conn.arrival.data))
+        conn.arrival = Arrival()
+        conn.sock.begin()
+        self.running[conn] = time.monotonic()
+        self.tpool.submit(conn, len(self.running))
+
+    def _ignore(self, conn: Connection) -> None:
+        """While a thread serves a connection, what else it sends waits in the kernel."""
+        self._watch(conn, 0)
+
+    # A thread serves it.
+
+    def _serve(self, conn: Connection) -> None:
+        keep = False
+        try:
+            keep = bool(self.handle(conn))
+            conn.sock.send_head()
+        except OSError:
+            keep = False
+        except BaseException:
+            self.log.exception("Error handling request")
+        self.bell.defer(self.finish_request, conn, keep)
+
+    def finish_request(self, conn: Connection, keep: bool) -> None:
+        """A thread is done with a request. What is unsent goes first."""
+        self.running.pop(conn)
+        conn.keep = keep
+        if conn.sock.has_unsent:
+            self._wait(conn, self._flush, allowed_seconds(0), EVENT_WRITE)
+            self._hold(conn, conn.sock.unsent_bytes)
+        else:
+            self._proceed(conn)
+
+    def _flush(self, conn: Connection) -> None:
+        try:
+            is_sent = conn.sock.flush()
+        except OSError:
+            self._close(conn)
+            return
+        self._hold(conn, conn.sock.unsent_bytes)
+        conn.until = conn.since + allowed_seconds(conn.sock.moved_bytes)
+        if is_sent and conn in self.waiting:
+            self._proceed(conn)
+
+    def _proceed(self, conn: Connection) -> None:
+        self._hold(conn, 0)
+        if conn.keep:
+            self.enqueue_req(conn)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+        else:
+            self._wait(conn, self._drain, LINGER_SECONDS)
+
+    def _drain(self, conn: Connection) -> None:
+        try:
+            if conn.sock.take(_READ_BYTES) != b"":
+                return
+        except OSError:
+            pass
+        self._close(conn)
+
+    # What waits.
+
+    def _wait(self, conn: Connection, react: Any, seconds: float, events: int = EVENT_READ) -> None:
+        """A connection waits from now on, behind all others."""
+        conn.react = react
+        conn.since = time.monotonic()
+        conn.until = conn.since + seconds
+        self.waiting.pop(conn, None)
+        self.waiting[conn] = None
+        self._watch(conn, events)
+
+    def _watch(self, conn: Connection, events: int) -> None:
+        if events == conn.events:
+            return
+        if not events:
+            self.poller.unregister(conn.sock)
+        elif conn.events:
+            self.poller.modify(conn.sock, events, partial(self._ready, conn))
+        else:
+            self.poller.register(conn.sock, events, partial(self._ready, conn))
+        conn.events = events
+
+    def _ready(self, conn: Connection, _client: Client) -> None:
+        if conn.events:  # it may have been closed in this very turn
+            conn.react(conn)
+
+    def _hold(self, conn: Connection, held_bytes: int) -> None:
+        """A connection holds so many bytes now. All that wait together have a budget."""
+        self.held_bytes += held_bytes - conn.held_bytes
+        conn.held_bytes = held_bytes
+        while self.held_bytes > BUDGET_BYTES and self.waiting:
+            self._close(next(iter(self.waiting)))
+
+    def _close(self, conn: Connection) -> None:
+        self._watch(conn, 0)
+        self.waiting.pop(conn, None)
+        self.held_bytes -= conn.held_bytes
+        self.nr_conns -= 1
+        conn.sock.let_go()
+
+    # The loop's turns.
+
+    def notify(self) -> None:
+        """Says that the worker lives, once a second: the arbiter kills it after 30 without."""
+        if (now := time.monotonic()) >= self._notify_at:
+            self._notify_at = now + 1
+            super().notify()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        self.bell.is_asleep = True
+        until_accept = self._accept_at - time.monotonic()
+        timeout = min(timeout, until_accept if until_accept > 0 else _TURN_SECONDS)
+        events = self.poller.select(0 if self.bell.has_calls() else timeout)
+        self.bell.is_asleep = False
+        for key, _ in events:
+            key.data(key.fileobj)
+        self.bell.run()
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Closes what has waited too long, or all that waits."""
+        now = time.monotonic()
+        if now < self._turn_at and not force:
+            return
+        self._turn_at = now + _TURN_SECONDS
+        for conn in [conn for conn in self.waiting if force or conn.until <= now]:
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """A worker that stops does not wait for long for a request of which nothing is there."""
+        for conn in self.waiting:
+            if conn.react == self._read and not conn.arrival.data:
+                conn.until = min(conn.until, deadline)

@@ -1,0 +1,83 @@
+"""Clients that mean harm, many at once, in a process of their own.
+
+    python -m tests.attackers KIND COUNT SECONDS ADDRESS [PATH]
+
+They open anew what is closed. ADDRESS is host:port or unix:PATH.
+"""
+
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tests.support import ROOT
+
+KINDS = {
+    "idle": b"",
+    "half request": b"GET / HTTP/1.1\r\nHost: x\r\n",
+    "dripping head": b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+    "dripping body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    "dripping chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+    "dripping large body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    + b"x" * 200_000,
+    "expecting": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    "pipelining": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+    "not reading": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+"""What each sends at once; all but the idle send a byte each half second after it."""
+
+
+def attack(kind: str, count: int, seconds: float, address: str, path: str = "/") -> None:
+    """Has `count` clients do it for so many seconds."""
+    opening = KINDS[kind].replace(b" / ", f" {path} ".encode())
+    clients: dict[int, socket.socket] = {}
+    ends = select.epoll()
+    over, drip_at = time.monotonic() + seconds, 0.0
+    while (now := time.monotonic()) < over:
+        for _ in range(min(50, count - len(clients))):
+            with suppress(OSError):
+                client = _opened(address, opening)
+                clients[client.fileno()] = client
+                ends.register(client, select.EPOLLRDHUP)  # they do not read
+        if "dripping" in kind and now > drip_at:
+            drip_at = now + 0.5
+            for client in clients.values():
+                with suppress(OSError):
+                    client.send(b"1")
+        for descriptor, _ in ends.poll(0.02):
+            clients.pop(descriptor).close()
+
+
+def _opened(address: str, opening: bytes) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    client = socket.socket(socket.AF_UNIX if host == "unix" else socket.AF_INET)
+    try:
+        client.settimeout(0.5)
+        client.connect(port if host == "unix" else (host, int(port)))
+        client.setblocking(False)
+        with suppress(BlockingIOError):
+            client.send(opening)
+    except OSError:
+        client.close()
+        raise
+    return client
+
+
+@contextmanager
+def attacked(
+    kind: str, count: int, seconds: float, address: str, path: str = "/"
+) -> Iterator[None]:
+    """The attack goes on while the block runs, for so many seconds at most."""
+    command = [sys.executable, "-m", "tests.attackers", kind, str(count), str(seconds), address]
+    with subprocess.Popen([*command, path], cwd=ROOT) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    attack(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])

@@ -1,0 +1,340 @@
+"""Promises of a reload: the new code is proven first, then answers, and nothing is lost between."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support import PETSAGE, environment_of, free_port, get, holders, served, wait_until
+
+# One request waits until a file is there, so that a test says how long "slow" is.
+APPLICATION = """
+import os, time
+
+def app(environ, start_response):
+    gate = environ["QUERY_STRING"]
+    while gate and not os.path.exists(gate):
+        time.sleep(0.01)
+    body = VERSION.encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+UNWELL = """
+from flask import Flask
+from petsage import Check, health
+
+def unwell():
+    raise RuntimeError("pets are asleep")
+
+app = Flask(__name__)
+health.init_app(app, [Check("pets", unwell, probes={"startup"})])
+"""
+
+
+def deploy(folder, version, code=APPLICATION):
+    """Puts new code in the place of the old."""
+    # A change within a second is seen by its size: the length of the version counts.
+    (folder / "shop.py").write_text(f"VERSION = {version!r}\n{code}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the application is, version "1" at first."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    deploy(folder, "1")
+    return folder
+
+
+@pytest.fixture
+def serve(tmp_path, folder):
+    """Serves the application."""
+
+    @contextmanager
+    def serve(**settings):
+        settings = {"workers": 1, "threads": 2, "graceful_seconds": 20, **settings}
+        with served(tmp_path, "shop:app", cwd=folder, **settings) as running:
+            wait_until(lambda: said(running, "answers") == 1)
+            yield running
+
+    return serve
+
+
+def said(service, words):
+    """How often the log has these words."""
+    return service.log.read_text().count(words)
+
+
+def hang_up(service):
+    service.process.send_signal(signal.SIGHUP)
+
+
+def reload(service):
+    """A reload that succeeds; returns when the log says so."""
+    before = said(service, " answers")
+    hang_up(service)
+    wait_until(lambda: said(service, " answers") > before, seconds=20)
+
+
+def reason(service):
+    """Why a reload is refused."""
+    before = said(service, "Reload refused")
+    hang_up(service)
+    wait_until(lambda: said(service, "Reload refused") > before, seconds=20)
+    text = service.log.read_text().rpartition("Reload refused, the old code goes on: ")[2]
+    line, end, _ = text.partition("\n")
+    assert end
+    return line
+
+
+def version(service):
+    return get(f"{service.main}/").data.decode()
+
+
+def whole(service, workers=1):
+    """One probe worker, so many application workers, and no other process."""
+
+    def holds():
+        return (
+            len(holders(service, service.management)) == 1
+            and len(holders(service, service.main)) == workers
+            and len(service.workers()) == workers + 1
+        )
+
+    return wait_until(holds)
+
+
+def test_the_new_code_answers_in_the_same_process_and_the_old_finishes_what_it_has(
+    serve, folder, tmp_path
+):
+    gate = tmp_path / "gate"
+    with serve() as service, ThreadPoolExecutor() as clients:
+        old = set(service.workers())
+        slow = clients.submit(get, f"{service.main}/?{gate}", timeout=30)
+        wait_until(lambda: busy(service))
+        deploy(folder, "22")
+        reload(service)
+        assert service.process.poll() is None
+        assert {version(service) for _ in range(20)} == {"22"}
+        assert not slow.done()
+        gate.touch()
+        assert slow.result().data == b"1"
+        assert whole(service)
+        assert not old & set(service.workers())
+
+
+def busy(service):
+    """Whether an application worker holds a connection."""
+    (worker,) = holders(service, service.main)
+    port = f":{int(service.main.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "01"}
+    return inodes & {str(entry.readlink()) for entry in Path(f"/proc/{worker}/fd").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_pets", "'shop:app': No module named 'no_such_pets'"),
+        ("if pets", "'shop:app': expected ':' (shop.py, line 2)"),
+        ("raise RuntimeError('hunter2')", "'shop:app' raised RuntimeError (shop:2)"),
+        ("raise SystemExit(0)", "'shop:app' raised SystemExit (shop:2)"),
+        ("import os; os.abort()", "ended by SIGABRT"),
+        ("dog = 1", "'shop:app': Failed to find attribute 'app' in 'shop'."),
+        (UNWELL, "startup check 'pets' failed: raised RuntimeError (shop:7)"),
+    ],
+    ids=lambda text: text.strip().partition("\n")[0],
+)
+def test_code_that_does_not_hold_is_refused_in_one_line_and_the_old_goes_on(
+    serve, folder, code, words
+):
+    with serve() as service:
+        workers = service.workers()
+        deploy(folder, "22", code)
+        assert words in reason(service)
+        assert version(service) == "1"
+        assert service.workers() == workers
+        deploy(folder, "22", "raise KeyError")
+        assert reason(service) == "'shop:app' raised KeyError (shop:2)"
+        deploy(folder, "333")
+        reload(service)
+        assert version(service) == "333"
+
+
+def test_a_test_that_hangs_is_ended_by_the_kernel(serve, folder, tmp_path):
+    left = tmp_path / "left"
+    with serve() as service:
+        hanging = f"""
+            import signal
+            open({str(left)!r}, "w").write(str(signal.alarm(1)))
+            while True: pass
+        """
+        deploy(folder, "22", "\n".join(line.strip() for line in hanging.splitlines()))
+        assert "ended by SIGALRM" in reason(service)
+        assert 55 <= int(left.read_text()) <= 60
+        assert version(service) == "1"
+
+
+def test_a_working_directory_that_is_gone_is_refused(serve, folder):
+    with serve() as service:
+        shutil.rmtree(folder)
+        assert "No such file or directory" in reason(service)
+        assert version(service) == "1"
+
+
+def test_no_request_fails_and_no_probe_while_reloads_follow_each_other(serve, folder):
+    over, statuses, versions = threading.Event(), set(), set()
+
+    def ask():
+        while not over.is_set():
+            statuses.add(get(f"{service.management}/readyz").status)
+            versions.add(version(service))
+
+    with serve() as service, ThreadPoolExecutor() as clients:
+        asking = [clients.submit(ask) for _ in range(4)]
+        try:
+            for number in range(2, 5):
+                deploy(folder, str(number) * number)
+                reload(service)
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+        assert statuses == {200}
+        assert versions == {"1", "22", "333", "4444"}
+
+
+def test_ten_signals_in_a_row_end_in_one_instance_of_the_newest_code(serve, folder):
+    with serve() as service:
+        for number in range(10):
+            deploy(folder, "2" * (number + 2))
+            hang_up(service)
+        wait_until(lambda: version(service) == "2" * 11, seconds=20)
+        assert whole(service)
+
+
+def test_a_signal_while_the_new_code_boots_is_not_lost(serve, folder):
+    with serve() as service:
+        deploy(folder, "22")
+        hang_up(service)
+        wait_until(lambda: said(service, "executes it"), seconds=20)
+        deploy(folder, "333")
+        hang_up(service)
+        wait_until(lambda: version(service) == "333", seconds=20)
+        assert whole(service)
+
+
+@pytest.mark.parametrize("when", ["Testing the new code", "executes it"])
+def test_a_stop_in_the_midst_of_a_reload_is_a_stop(serve, when):
+    with serve(drain_seconds=0.5) as service:
+        hang_up(service)
+        wait_until(lambda: said(service, when), seconds=20)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+        assert said(service, "Draining") == 1
+
+
+def test_a_stop_waits_for_what_the_old_code_has_not_finished(serve, tmp_path):
+    gate = tmp_path / "gate"
+    with serve(drain_seconds=0.1) as service, ThreadPoolExecutor() as clients:
+        slow = clients.submit(get, f"{service.main}/?{gate}", timeout=30)
+        wait_until(lambda: busy(service))
+        reload(service)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: said(service, "Handling signal: alrm"))
+        gate.touch()
+        assert slow.result().data == b"1"
+        assert service.process.wait(20) == 0
+
+
+def test_during_a_drain_a_reload_is_refused(serve):
+    with serve(drain_seconds=30) as service:
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: said(service, "Draining"))
+        assert reason(service) == "the instance is stopping"
+
+
+def test_beside_a_usr2_child_a_reload_is_refused(serve):
+    with serve() as service:
+        service.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: said(service, "Starting gunicorn") == 2)
+        try:
+            assert reason(service) == "SIGUSR2 has started another arbiter"
+        finally:
+            os.killpg(service.process.pid, signal.SIGINT)
+
+
+def test_after_a_reload_usr2_is_refused_in_one_line_that_names_the_reload(serve):
+    with serve() as service:
+        reload(service)
+        service.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: said(service, "SIGUSR2 refused: the sockets were handed over; SIGHUP"))
+        assert whole(service)
+
+
+def test_descriptors_do_not_pile_up(serve):
+    with serve() as service:
+        reload(service)
+        once = len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+        for _ in range(2):
+            reload(service)
+        wait_until(lambda: len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())) == once)
+
+
+def test_an_old_worker_that_does_not_react_is_killed(serve):
+    with serve(graceful_seconds=1) as service:
+        old = service.workers()
+        for worker in old:
+            os.kill(worker, signal.SIGSTOP)
+        reload(service)
+        assert whole(service)
+        assert not set(old) & set(service.workers())
+
+
+def test_the_path_of_its_own_unix_socket_serves_on_and_goes_in_the_end(tmp_path, folder):
+    path = tmp_path / "main.sock"
+    with served(tmp_path, "shop:app", cwd=folder, bind=f"unix:{path}", workers=1) as service:
+        reload(service)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        assert path.stat().st_mode & 0o777 == 0o666
+    assert not path.exists()
+
+
+def proof(folder, *arguments, **settings):
+    """The exit code, standard output and standard error of `petsage serve --test`."""
+    done = subprocess.run(
+        [PETSAGE, "serve", "--test", *arguments],
+        cwd=folder,
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_test_alone_takes_no_address_and_exits_with_0_1_or_78(folder):
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        held = proof(folder, "shop:app", bind=bind, release="r7")
+        assert held == (0, "release r7 could be served\n", "")
+    assert proof(folder)[0] == 0
+    assert proof(folder, workers=0) == (
+        78,
+        "",
+        "petsage: PETSAGE_WORKERS: must be a whole number from 1 to 1024\n",
+    )
+    deploy(folder, "1", UNWELL)
+    assert proof(folder, "shop:app") == (
+        1,
+        "",
+        "petsage: startup check 'pets' failed: raised RuntimeError (shop:7)\n",
+    )

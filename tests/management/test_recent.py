@@ -1,0 +1,45 @@
+"""Promises of what is rendered: once a second at most, whoever asks."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from petsage.management.recent import Recent
+from tests.fakes import ManualClock
+
+
+def test_within_a_second_each_thing_is_rendered_once():
+    clock, bodies = ManualClock(), iter("abcd")
+    recent = Recent(clock)
+    asked = [recent.get("page", lambda: next(bodies)) for _ in range(3)]
+    other = recent.get("json", lambda: next(bodies))
+    clock.time += 1
+    assert (asked, other) == (["a", "a", "a"], "b")
+    assert recent.get("page", lambda: next(bodies)) == "c"
+
+
+def test_nobody_waits_for_a_slow_rendering_but_the_first():
+    clock = ManualClock()
+    recent = Recent(clock)
+    recent.get("page", lambda: "old")
+    clock.time += 1
+    begun, go = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert go.wait(10)
+        return "new"
+
+    with ThreadPoolExecutor(1) as pool:
+        rendering = pool.submit(recent.get, "page", slow)
+        assert begun.wait(10)
+        assert recent.get("page", slow) == "old"
+        go.set()
+        assert rendering.result(10) == "new"
+
+
+def test_what_fails_to_render_is_rendered_anew():
+    recent = Recent(ManualClock())
+    try:
+        recent.get("page", lambda: 1 // 0)
+    except ZeroDivisionError:
+        assert recent.get("page", lambda: "well") == "well"
