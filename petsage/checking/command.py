@@ -40,8 +40,10 @@ def command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
         raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
     logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
     progress = checking.Progress(sys.stderr)
-    report = checking.run(checks, wait_seconds, progress)
-    progress.clear()
+    try:
+        report = checking.run(checks, wait_seconds, progress)
+    finally:
+        progress.clear()
     click.echo(checking.as_json(report) if as_json else checking.as_table(report), nl=False)
     if report.status is Status.FAIL:
         raise click.exceptions.Exit(1)

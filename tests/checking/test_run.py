@@ -195,7 +195,8 @@ def test_on_a_terminal_one_line_of_progress_is_told():
     reader.join(10)
     os.close(ours)
     assert b"s for tcp-127.0.0.1-" in seen
-    assert b"\n" not in seen
+    assert seen.endswith(b"\r\x1b[Kpetsage: terminated\r\n")
+    assert seen.count(b"\n") == 1
 
 
 def _drain(descriptor, seen):
