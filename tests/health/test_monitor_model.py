@@ -31,6 +31,8 @@ SECONDS = st.sampled_from(
 )
 """Around every limit, a hair below and above."""
 
+SHORT = st.sampled_from([0.0, HAIR, 0.125, 0.25, 0.5, 1.0, 2.0, 3.0])
+PROBES = st.sampled_from(("ready", "smoke"))
 OPTIONS = st.tuples(*map(st.sampled_from, ((0, 1, 5, 10), (1, 5, 30), (0.25, 2, 10))))
 """fresh, stale and timeout of a check."""
 
@@ -120,7 +122,7 @@ class MonitorModel(RuleBasedStateMachine):
         subject = list(self.subjects.values())[number]
         subject.seconds, subject.well = seconds, well
 
-    @rule(probe=st.sampled_from(("ready", "smoke")), callers=st.integers(1, 3), waits=st.booleans())
+    @rule(probe=PROBES, callers=st.integers(1, 3), waits=st.booleans())
     def ask(self, probe, callers, waits):
         self.asked_by_smoke |= probe == "smoke"
         asks = [Ask(probe, self.clock.time, self.begun()) for _ in range(callers)]
@@ -151,6 +153,23 @@ class MonitorModel(RuleBasedStateMachine):
         for _ in range(times):
             self.ask("smoke", 1, False)
             self.pass_time(period)
+
+    @rule(
+        probes=st.tuples(PROBES, PROBES, PROBES),
+        runs=st.tuples(SHORT, st.sampled_from([0.125, 0.5, 3.0, 60.0])),
+        gaps=st.tuples(SHORT, SHORT),
+    )
+    def ask_while_it_runs(self, probes, runs, gaps):
+        """One ask has a result, the next begins a run, and the last comes while that one runs."""
+        for subject in self.subjects.values():
+            subject.seconds, subject.well = runs[0], True
+        self.ask(probes[0], 1, True)
+        self.pass_time(gaps[0])
+        for subject in self.subjects.values():
+            subject.seconds, subject.well = runs[1], False
+        self.ask(probes[1], 1, False)
+        self.pass_time(gaps[1])
+        self.ask(probes[2], 1, True)
 
     @precondition(lambda self: self.clock.is_idle())
     @rule(seconds=st.sampled_from((-600.0, -31.0, -3.0, -HAIR, 1e6)))
