@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from petsage.checks import Check, CheckFailed, CheckWarns, Result, Status, Value
 from petsage.errors import FeatureError
+from petsage.printable import one_line
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
     from flask import Flask
 
     from petsage.config import Config
@@ -23,6 +25,12 @@ __all__ = [
     "create_management_app",
 ]
 
+
+_NOT_FOUND = (
+    "The management listener asks only the declared checks: no application on which"
+    " petsage.health.init_app was called was found in this %s. If there is one, hand it over: make"
+    " it the attribute `app` of what is served."
+)
 
 MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
@@ -56,15 +64,17 @@ def create_app(config: "Config | None" = None) -> "Flask":
     return app
 
 
-def create_management_app(config: "Config | None" = None, application: object = None) -> "Flask":
+def create_management_app(
+    config: "Config | WSGIApplication | None" = None, application: object = None
+) -> "Flask":
     """The application of the management listener: probes with details.
 
-    It asks the checks of `application`, if that is a Flask application with PetSage's health, or
-    else those that the configuration declares. Raises `petsage.config.ConfigError` if no
-    configuration is given and the environment is wrong.
+    It asks the checks of `application`, which may also be the only argument: of the Flask
+    application with PetSage's health that it is or wraps; or else those that the configuration
+    declares. Raises `petsage.config.ConfigError` if no configuration is given and the environment
+    is wrong.
     """
-    from flask import Flask
-
+    from petsage import logs
     from petsage.clock import SystemClock
     from petsage.config import Config
     from petsage.health.monitor import Monitor
@@ -73,9 +83,12 @@ def create_management_app(config: "Config | None" = None, application: object = 
     from petsage.management import workers
     from petsage.scoreboard import scoreboard
 
-    config = config or Config.load()
-    known = application.extensions.get("petsage") if isinstance(application, Flask) else None
-    checks = known.monitor.checks if isinstance(known, Health) else config.checks
+    if not isinstance(config, Config):
+        config, application = Config.load(), config or application
+    known = Health.of(application)
+    if application is not None and known is None:
+        logs.enabled("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
+    checks = known.monitor.checks if known else config.checks
     asked = workers.Workers(
         partial(workers.ask, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )

@@ -32,6 +32,14 @@ def harmless(identifier: str) -> str | None:
     return identifier if _HARMLESS.fullmatch(identifier) else None
 
 
+def enabled(name: str) -> logging.Logger:
+    """The logger of this name, although an application may have disabled it without meaning to:
+    `logging.config.dictConfig` disables every logger that exists and that it does not name."""
+    logger = logging.getLogger(name)
+    logger.disabled = False
+    return logger
+
+
 def settings(config: Config) -> dict[str, Any]:
     """What `logging.config.dictConfig` needs: one handler, to standard error, for everything."""
     loggers = ("gunicorn.error", "gunicorn.access")

@@ -8,7 +8,7 @@ import pytest
 from flask import request
 
 from petsage import MAX_BODY_BYTES, create_app, create_management_app, health
-from petsage.checks import Check
+from petsage.checks import Check, CheckFailed
 from petsage.config import Config
 from tests.fakes import Subject, check
 
@@ -119,6 +119,11 @@ class TestTheManagementApplication:
         management = create_management_app(declared, lambda environ, start: [b""])
         assert "database" in management.extensions["petsage"].monitor.names("ready")
 
+    def test_the_application_may_be_its_only_argument(self, app):
+        for given in (app, app.wsgi_app):
+            management = create_management_app(given)
+            assert "smoke_test" in management.extensions["petsage"].monitor.names("smoke")
+
     def test_it_alone_has_the_condition_of_the_workers(self, app, config):
         management = create_management_app(config, app)
         assert "workers" in management.extensions["petsage"].monitor.names("live")
@@ -154,6 +159,88 @@ class TestEmbedding:
         app = Flask("shop")
         health.init_app(app, config=config)
         assert app.test_client().get("/nope").mimetype == "text/html"
+
+    def test_each_run_of_a_check_has_a_context_of_its_own_torn_down_after_it(self, config):
+        from flask import Flask, current_app, g
+
+        app, ended = Flask("shop"), []
+
+        @app.teardown_appcontext
+        def end(error):
+            ended.append(error)
+
+        def stock():
+            assert "run" not in g
+            g.run = current_app.name
+            raise CheckFailed("empty")
+
+        embedded = health.init_app(
+            app, [check("stock", stock, fresh_seconds=0), check("till")], config=config
+        )
+        for _ in range(3):
+            (result,) = embedded.report("ready", ["stock"]).results
+            assert result.reason == "empty"
+        embedded.report("ready", ["till"])
+        assert [str(error) for error in ended] == ["empty"] * 3 + ["None"]
+
+    def test_a_check_without_a_context_would_be_named_by_its_own_line(self, config):
+        from flask import Flask
+
+        def stock():
+            raise OSError
+
+        embedded = health.init_app(Flask("shop"), [check("stock", stock)], config=config)
+        (result,) = embedded.report("ready", ["stock"]).results
+        assert result.reason == f"raised OSError ({__name__}:{stock.__code__.co_firstlineno + 1})"
+
+    @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/api/v1/smoke-test"])
+    def test_a_rule_of_its_own_that_would_win_is_refused_at_start(self, config, path):
+        from flask import Flask
+
+        app = Flask("shop")
+        app.add_url_rule(path, "own", lambda: "ok")
+        with pytest.raises(ValueError, match=f"has a rule of its own for {path}: 'own'"):
+            health.init_app(app, config=config)
+
+    def test_a_rule_that_wins_nothing_is_let_be(self, config):
+        from flask import Flask
+
+        app = Flask("shop")
+        app.add_url_rule("/<path:anything>", "anything", lambda anything: anything)
+        app.add_url_rule("/readyz", "other", lambda: "ok", methods=["POST"])
+        health.init_app(app, config=config)
+        assert app.test_client().get("/readyz").text == "ok\n"
+
+    def test_to_call_it_twice_is_refused(self, config):
+        from flask import Flask
+
+        app = Flask("shop")
+        health.init_app(app, config=config)
+        with pytest.raises(ValueError, match="init_app was called before on this application"):
+            health.init_app(app, config=config)
+
+    def test_its_blueprints_collide_with_nobodys(self, config):
+        from flask import Blueprint, Flask
+
+        app = Flask("shop")
+        for name in ("probes", "health", "management", "Health & Status", "v1"):
+            app.register_blueprint(Blueprint(name, __name__))
+        health.init_app(app, config=config)
+        assert {name for name in app.blueprints if "petsage" in name} == {
+            "petsage_probes",
+            "petsage_smoke_test",
+        }
+
+    def test_the_smoke_test_names_it_if_it_says_its_name(self, config):
+        from flask import Flask
+
+        def down():
+            raise CheckFailed("down")
+
+        app = Flask("shop")
+        health.init_app(app, [check("till", down)], name="Shop", config=config)
+        body = app.test_client().get("/api/v1/smoke-test").json
+        assert body["message"] == "Shop Smoke Test: Failed!"
 
     def test_the_same_name_twice_is_refused_at_start(self, config):
         from flask import Flask

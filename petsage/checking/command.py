@@ -2,14 +2,17 @@
 
 import logging
 import sys
+from contextlib import redirect_stdout
 
 import click
 from marshmallow import ValidationError
 
+from petsage.applications import ApplicationError, load
 from petsage.checking import run as checking
 from petsage.checks import Check, Status
 from petsage.config import Config
 from petsage.dependencies.declaration import checks_from_urls
+from petsage.health.service import Health
 from petsage.options import seconds_or_0
 
 
@@ -23,19 +26,25 @@ from petsage.options import seconds_or_0
     metavar="SECONDS",
     help="Run the checks again until they hold, but no longer than this.",
 )
+@click.option("--app", "application", metavar="APP", help="Run this application's own checks.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-def command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
+def command(
+    urls: tuple[str, ...], application: str | None, wait_seconds: float, as_json: bool
+) -> None:
     """Run checks once, or until they hold.
 
-    Runs the checks that PETSAGE_CHECKS declares, or those of the URLs given. Exits with 0 if they
-    hold, with 1 if a critical one fails. Other users of the machine can read a URL given here in
-    the list of processes; they cannot read the variable.
+    Runs the checks that PETSAGE_CHECKS declares, or those of the URLs given, or, with --app, those
+    of the application package.module:app or package:create_app(). Exits with 0 if they hold, with 1
+    if a critical one fails, with 78 if the application cannot be loaded. Other users of the machine
+    can read a URL given here in the list of processes; they cannot read the variable.
 
     \b
     Example:
       petsage check --wait 60 tcp://localhost:5432
     """
-    checks = _checks_of(urls) if urls else Config.load().checks
+    if urls and application:
+        raise click.UsageError("Give URLs or --app, not both.")
+    checks = _checks_of_application(application) if application else _checks_of(urls)
     if not checks:
         raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
     logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
@@ -49,7 +58,17 @@ def command(urls: tuple[str, ...], wait_seconds: float, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _checks_of_application(name: str) -> tuple[Check, ...]:
+    with redirect_stdout(sys.stderr):  # standard output is for the result
+        health = Health.of(load(name))
+    if health is None:
+        raise ApplicationError(f"{name}: petsage.health.init_app was not called on it")
+    return health.monitor.checks
+
+
 def _checks_of(urls: tuple[str, ...]) -> tuple[Check, ...]:
+    if not urls:
+        return Config.load().checks
     try:
         return checks_from_urls(urls)
     except ValidationError as error:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 from petsage.checks import Result, Status
 from petsage.health.outcome import Outcome
+from petsage.logs import enabled
 
 RESULTS = 30
 """How many results of each check are kept."""
 
 CHANGES = 50
 """How many changes are kept, of all checks together."""
-
-log = logging.getLogger("petsage.monitor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def log_change(change: Change, outcome: Outcome) -> None:
 
     Each process finds a change out for itself, and logs it: the line has the process's id.
     """
-    result = change.result
+    log, result = enabled("petsage.monitor"), change.result
     level = logging.INFO if result.status is Status.PASS else logging.WARNING
     was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
     reason = f": {result.reason}" if result.reason else ""

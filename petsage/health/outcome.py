@@ -63,8 +63,8 @@ def _refused(returned: object) -> str:
 
 def _package(run: object) -> str:
     """The top-level package that a check's function belongs to."""
-    while isinstance(run, partial):
-        run = run.func
+    while inner := run.func if isinstance(run, partial) else getattr(run, "__wrapped__", None):
+        run = inner
     return str(getattr(run, "__module__", "")).partition(".")[0]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from petsage.applications import attributes, wrapped
 from petsage.checks import Status
 from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.monitor import Monitor
@@ -31,6 +32,18 @@ class Health:
     monitor: Monitor
     scoreboard: Scoreboard
     identity: Identity
+    name: str = "PetSage"
+    """What the smoke test calls the application."""
+
+    @classmethod
+    def of(cls, application: object) -> "Health | None":
+        """The health of an application, whatever wraps it; None if it has none."""
+        for one in wrapped(application):
+            extensions = attributes(one).get("extensions")
+            health = extensions.get("petsage") if type(extensions) is dict else None
+            if isinstance(health, cls):
+                return health
+        return None
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
         """What `probe` gets now; `names` limits it to these of its names.
@@ -57,7 +70,10 @@ class Health:
 def run_smoke_test(health: Health) -> SmokeTest:
     """Runs the smoke checks: each feature's, and the dependencies' whose probes include smoke."""
     failed = health.report("smoke").failed
-    return replace(FAILURE, failed=failed) if failed else SUCCESS
+    result = replace(FAILURE, failed=failed) if failed else SUCCESS
+    if health.name == "PetSage":
+        return result
+    return replace(result, message=result.message.replace("PetSage", health.name, 1))
 
 
 def drain(scoreboard: Scoreboard) -> Condition:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import cast
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Blueprint as DocumentedBlueprint
 
 from petsage.checks import SMOKE_TEST, Check, Status
@@ -22,10 +22,31 @@ v1 = DocumentedBlueprint(
     url_prefix="/api/v1",
     description="Whether the service, and what it depends on, really works.",
 )
-probes = Blueprint("probes", __name__)
+probes = Blueprint("petsage_probes", __name__)
 
 smoke_check = Check(SMOKE_TEST, contract_holds, frozenset({"smoke"}))
 """The smoke test's own smoke check."""
+
+
+def in_context(app: Flask, check: Check) -> Check:
+    """The check, each run of which has a context of the application, torn down after it."""
+    run = check.run
+
+    def run_in_context() -> object:
+        with app.app_context():
+            return run()
+
+    run_in_context.__wrapped__ = run  # type: ignore[attr-defined]
+    return replace(check, run=run_in_context)
+
+
+def refuse_own_rules(app: Flask, *paths: str) -> None:
+    """Raises `ValueError` if another rule of the application answers one of these paths."""
+    urls = app.url_map.bind(app.config["SERVER_NAME"] or "localhost")
+    for path in paths:
+        endpoint, _ = urls.match(path, "GET")
+        if app.view_functions[endpoint].__module__ != __name__:
+            raise ValueError(f"the application has a rule of its own for {path}: {endpoint!r}")
 
 
 def current_health() -> Health:

@@ -52,6 +52,7 @@ def post_fork(server: Any, worker: Worker) -> None:
 
 def serve_management(worker: Worker, config: Config) -> None:
     """In the probe worker the management application takes the place of the loaded one."""
+    logs.enabled("py.warnings")  # the application, which may have disabled it, is loaded now
     if worker.probe:
         from petsage import create_management_app
 

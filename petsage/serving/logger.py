@@ -1,8 +1,11 @@
 """What gunicorn logs, and what it does not."""
 
+import logging
 from typing import Any
 
 from gunicorn import glogging
+
+from petsage import logs
 
 
 class Logger(glogging.Logger):
@@ -11,6 +14,19 @@ class Logger(glogging.Logger):
     With any `logconfig_dict` gunicorn writes an access log, and even one that goes nowhere costs
     76 us a request.
     """
+
+    @property
+    def error_log(self) -> logging.Logger:
+        """gunicorn's one logger, although an application may have disabled it."""
+        return logs.enabled("gunicorn.error")
+
+    @error_log.setter
+    def error_log(self, logger: logging.Logger) -> None:
+        """gunicorn sets it, to the same one."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logging.captureWarnings(True)
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Logs nothing."""

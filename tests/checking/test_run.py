@@ -231,3 +231,35 @@ def test_interrupted_is_130_and_terminated_143(number, code, word):
         _, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert err == f"petsage: {word}\n"
+
+
+def test_an_applications_own_checks_are_run(tmp_path):
+    (tmp_path / "small.py").write_text(
+        "print('loading')\nfrom flask import Flask\nfrom petsage import Check, health\n"
+        "def create_app():\n    app = Flask('small')\n"
+        "    health.init_app(app, [Check('stock', lambda: 7)])\n    return app\n"
+        "bare = Flask('bare')\n"
+    )
+
+    def check_app(name, *urls):
+        return subprocess.run(
+            [PETSAGE, "check", *urls, "--app", name],
+            cwd=tmp_path,
+            env=environment_of({}),
+            capture_output=True,
+            text=True,
+        )
+
+    done = check_app("small:create_app()")
+    assert (done.returncode, [line.split()[0] for line in done.stdout.splitlines()]) == (
+        0,
+        ["smoke_test", "stock"],
+    )
+    for name, words in (
+        ("small:bare", "petsage.health.init_app was not called on it"),
+        ("nowhere:app", "No module named 'nowhere'"),
+    ):
+        refused = check_app(name)
+        assert (refused.returncode, refused.stdout) == (78, "")
+        assert refused.stderr.splitlines()[-1] == f"petsage: {name}: {words}"
+    assert check_app("small:bare", "tcp://127.0.0.1:9").returncode == 2

@@ -1,0 +1,5 @@
+"""The shop's database."""
+
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()

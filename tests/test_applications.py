@@ -1,0 +1,106 @@
+"""Promises of applications: loaded by name, and found within whatever wraps them."""
+
+import functools
+
+import pytest
+from flask import Flask
+from werkzeug.local import LocalProxy
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from petsage.applications import ApplicationError, load, wrapped
+from petsage.health.service import Health
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Writes modules into the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    return lambda name, text: (tmp_path / f"{name}.py").write_text(text)
+
+
+def test_an_application_is_loaded_by_its_name_or_its_factorys(here):
+    here("loaded_by_name", "app = 'app'\ndef create():\n    return 'created'\n")
+    assert load("loaded_by_name:app") == "app"
+    assert load("loaded_by_name:create()") == "created"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("app", "is not of the form package.module:app or package:create()"),
+        ("a b:app", "is not of the form"),
+        ("x" * 10_000_000, "is not of the form"),
+        ("nowhere_at_all:app", "No module named 'nowhere_at_all'"),
+        ("cannot_load:nope", "the module has no nope"),
+        ("cannot_load:raises()", "raised RuntimeError (cannot_load:2)"),
+        ("cannot_load:exits()", "raised SystemExit (cannot_load:4)"),
+        ("cannot_load:none()", "raised AttributeError (cannot_load:6)"),
+        ("no_python:app", "invalid syntax"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
+    here(
+        "cannot_load",
+        "def raises():\n    raise RuntimeError('password=hunter2')\n"
+        "def exits():\n    raise SystemExit('hunter2')\n"
+        "def none():\n    None.hunter2\n",
+    )
+    here("no_python", "app = = 1\n")
+    with pytest.raises(ApplicationError) as refused:
+        load(name)
+    line = str(refused.value)
+    assert words in line
+    assert line.isprintable()
+    assert "hunter2" not in line
+    assert len(line) < 500
+    assert refused.value.exit_code == 78
+
+
+class WhiteNoise:
+    """Middleware with slots and a property that nobody may call."""
+
+    def __init__(self, application):
+        self.application = application
+        self.proxy = LocalProxy(lambda: 1 / 0)
+
+    @property
+    def app(self):
+        raise RuntimeError
+
+
+def in_a_closure(app):
+    def middleware(environ, start):
+        return app(environ, start)
+
+    return middleware
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda app: app,
+        lambda app: app.wsgi_app,
+        ProxyFix,
+        lambda app: ProxyFix(app.wsgi_app),
+        lambda app: DispatcherMiddleware(Flask("front"), {"/shop": app}),
+        lambda app: DispatcherMiddleware(app, {}),
+        WhiteNoise,
+        in_a_closure,
+        lambda app: functools.partial(in_a_closure, WhiteNoise(ProxyFix(app))),
+    ],
+)
+def test_a_flask_application_is_found_within_its_middleware(wrap, scoreboard, identity):
+    from petsage.health.monitor import Monitor
+
+    app = Flask("shop")
+    health = app.extensions["petsage"] = Health(Monitor(), scoreboard, identity)
+    assert Health.of(wrap(app)) is health
+
+
+def test_what_holds_no_application_is_looked_through_and_no_further():
+    endless: list[object] = []
+    endless.append([endless, *([one] for one in range(100_000))])
+    assert Health.of(endless) is Health.of(Flask("stranger")) is None
+    assert len(list(wrapped(endless))) <= 2_000
