@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from petsage import Check
 from petsage.config import Config, ConfigSchema
 from tests.builder.projects import project_copy
 from tests.support import ROOT, served, tool
@@ -68,3 +70,23 @@ def test_every_variable_is_in_the_table_with_its_default():
     for name, default in rows.items():
         if default.startswith("`"):
             assert default == f"`{getattr(defaults, name.lower())}`"
+
+
+def test_every_line_of_python_is_the_shops():
+    files = [path.read_text() for path in (ROOT / "tests/examples").rglob("*.py")]
+    shop = [[line.strip() for line in text.splitlines()] for text in files]
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) >= 6
+    for block in blocks:
+        lines = [line.strip() for line in block.splitlines()]
+        assert any(
+            lines == text[at : at + len(lines)] for text in shop for at in range(len(text))
+        ), block
+
+
+def test_every_option_of_a_check_is_in_the_table_with_its_default():
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", README, re.MULTILINE))
+    options = [one for one in fields(Check) if one.name not in ("name", "run")]
+    for option in options:
+        default = eval(rows[option.name], {})
+        assert default == option.default
