@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
         time.sleep(0.02)
 
 
-def get(url: str, **options: object) -> urllib3.BaseHTTPResponse:
+def get(url: str, **options: Any) -> urllib3.BaseHTTPResponse:
     """One GET, no retries, no redirects, a new connection, 10 s at most."""
     with urllib3.PoolManager(retries=False) as pool:
         return pool.request("GET", url, redirect=False, **{"timeout": 10, **options})
@@ -140,7 +140,7 @@ def served(
     project: Path | None = None,
     ready: Callable[[], object] | None = None,
     handed: Sequence[socket.socket] = (),
-    **variables: object,
+    **variables: Any,
 ) -> Iterator[Served]:
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
 
@@ -171,8 +171,8 @@ def served(
             text=True,
             start_new_session=True,
         )
-    sides = (f"http://{settings[side]}" for side in ("bind", "management_bind"))
-    served = Served(process, *sides, log)
+    main_url, management_url = (f"http://{settings[side]}" for side in ("bind", "management_bind"))
+    served = Served(process, main_url, management_url, log)
 
     def started() -> bool:
         return get(f"{served.management}/startupz").status == 200

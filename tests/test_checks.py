@@ -21,7 +21,7 @@ def test_nothing_at_all_is_well():
 
 
 def test_a_check_has_the_documented_defaults():
-    defaults = Check("database", print, ["ready"])
+    defaults = Check("database", print, {"ready"})
     assert defaults.probes == {"ready"}
     assert (defaults.timeout_seconds, defaults.fresh_seconds, defaults.stale_seconds) == (2, 5, 30)
     assert defaults.critical

@@ -1,6 +1,7 @@
 """Promises of the scoreboard: what one process writes, every process forked after it reads."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -15,12 +16,17 @@ def test_a_new_board_says_nothing_but_when_it_began():
     assert before <= scoreboard.began_at <= time.monotonic()
 
 
+def write(scoreboard: Scoreboard, cell: str, value: float) -> str:
+    setattr(scoreboard, cell, value)
+    return ""
+
+
 @pytest.mark.parametrize(
     ("cell", "value"), [("draining", True), ("started", True), ("finished_at", 12345.678)]
 )
 def test_what_a_child_writes_its_parent_reads(cell, value):
     scoreboard = Scoreboard()
-    in_a_child(lambda: setattr(scoreboard, cell, value) or "")
+    in_a_child(partial(write, scoreboard, cell, value))
     assert getattr(scoreboard, cell) == value
     others = {"draining", "started", "finished_at"} - {cell}
     assert not any(getattr(scoreboard, other) for other in others)

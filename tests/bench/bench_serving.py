@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(300)
 class Running:
     """A server, and how long it took from its start to the first 200, in seconds."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     address: str
     started_seconds: float
 
@@ -42,7 +42,8 @@ class Running:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = [self.process.pid, *map(int, children.read_text().split())]
         rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
-        return sum(int(re.search(r"(?m)^Pss: +(\d+) kB", text)[1]) * 1024 for text in rollups)
+        sizes = [int(re.search(r"(?m)^Pss: +(\d+) kB", text)[1]) for text in rollups]
+        return sum(sizes) * 1024
 
 
 def petsage(_address: str) -> list[str]:

@@ -7,6 +7,7 @@ The views are run in turn, so that a machine that changes its speed changes it f
 
 import timeit
 from statistics import median
+from typing import Any
 
 from flask import Flask, jsonify
 from marshmallow import Schema, fields
@@ -51,7 +52,7 @@ def request(app: Flask, path: str = "/api/v1/smoke-test"):
     environ = EnvironBuilder(path=path).get_environ()
 
     def run():
-        body = app(dict(environ), lambda status, headers, error=None: None)
+        body: Any = app(dict(environ), lambda status, headers, error=None: bytes)
         b"".join(body)
         body.close()
 

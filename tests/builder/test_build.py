@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -64,10 +65,14 @@ def test_a_feature_is_proven_in_a_copy_and_the_project_has_it_only_then(root, re
     assert snapshot(root) == before | built | {str(FOLDER): None}
 
 
+def killed(*_: object) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_after_a_kill_in_the_proof_the_application_has_no_unproven_feature(root, request_):
     before = snapshot(root)
     if not (child := os.fork()):
-        build.add(root, request_, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        build.add(root, request_, killed)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert (root / WORKSPACE / "copy" / FOLDER).is_dir()
     assert all(route.feature is None for route in proof.application(root).routes)

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from petsage.builder import build
+from petsage.builder.request import Request
 from petsage.builder.workspace import FOLDER as WORKSPACE
-from tests.builder.projects import petsage, project_copy, snapshot
+from tests.builder.projects import petsage, project_copy, snapshot, unproven
 from tests.support import environment_of, tool, wait_until
 
 REQUEST = {"feature": "vet", "description": "Finds one", "requirements": "none"}
@@ -50,7 +51,7 @@ def test_a_feature_is_added_listed_and_removed(root):
 
 
 def test_machines_get_json(root):
-    build.add(root, build.Request("own", "d"), lambda *_: None)
+    build.add(root, Request("own", "d"), unproven)
     listed = json.loads(petsage(root, "feature", "list", "--json").stdout)
     assert listed == [
         {"feature": "own", "routes": ["GET /api/v1/own"], "open_requirements": 0, "edited": []}

@@ -18,9 +18,9 @@ from petsage.dependencies.declaration import (
     check_from_url,
     checks_from_urls,
     declared_checks,
-    nearest,
 )
 from petsage.dependencies.scrubbing import Scrubbed, secrets_of
+from petsage.errors import nearest
 from tests.declared import silent, verdict
 from tests.hostile import dripping
 from tests.support import ROOT

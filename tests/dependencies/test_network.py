@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -51,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.authorization.append(self.headers["Authorization"])
         getattr(self, self.path.strip("/").partition("?")[0] or "ok")()
 
-    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+    def _answer(self, status: int, body: bytes = b"", **headers: Any) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -77,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(302, Location=self.server.elsewhere)
 
     def endless(self) -> None:
-        self._answer(200, **{"Content-Length": str(10**12)})
+        self._answer(200, b"", **{"Content-Length": str(10**12)})
         try:
             while not self.server.stopped.is_set():
                 self.server.sent_bytes += self.wfile.write(b"x" * 65536)
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.gone.set()
 
     def events(self) -> None:
-        self._answer(200, **{"Content-Length": "", "Content-Type": "text/event-stream"})
+        self._answer(200, b"", **{"Content-Length": "", "Content-Type": "text/event-stream"})
         self.server.stopped.wait(20)
 
     def hints(self) -> None:

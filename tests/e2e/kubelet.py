@@ -138,8 +138,8 @@ class Kubelet:
     @property
     def served(self) -> Served:
         """The running container, as other tests know it."""
-        urls = (f"http://127.0.0.1:{self.port(name)}" for name in ("http", "management"))
-        return Served(self.process, *urls, self._log)
+        main, management = (f"http://127.0.0.1:{self.port(p)}" for p in ("http", "management"))
+        return Served(self.process, main, management, self._log)
 
     def _variables(self, secrets: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         for one in self._container["env"]:

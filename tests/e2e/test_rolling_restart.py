@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import urllib3
 
@@ -76,7 +77,7 @@ class Instance:
         self._application = application
         self._stack = stack
         self._folder = folder
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "bind": bind,
             "management_bind": f"127.0.0.1:{free_port()}",
             "drain_seconds": 0.5,

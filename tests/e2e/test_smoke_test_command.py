@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -335,7 +336,7 @@ def test_a_verdict_without_a_number_says_how_many_instances_it_saw() -> None:
         assert smoke_test(pets.url).stdout.startswith("proven, instances unknown: 1 of 1 ")
 
 
-def run_through(rounds: list[tuple[str, ...]], port: int, **wanted: object) -> Outcome:
+def run_through(rounds: list[tuple[str, ...]], port: int, **wanted: Any) -> Outcome:
     """A rollout over TCP whose resolver finds other addresses in each round."""
     turns = itertools.chain(rounds, itertools.repeat(rounds[-1]))
     plan = RolloutPlan(

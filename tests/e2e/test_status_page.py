@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from selenium.common.exceptions import WebDriverException
@@ -103,6 +104,10 @@ def screen(browser, width, scheme="light", **more):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def shows(browser, script, expected):
+    return browser.execute_script(script) == expected
+
+
 def test_a_check_turns_red_while_the_page_is_open_and_the_reader_keeps_the_place(browser, tmp_path):
     (tmp_path / "shop.py").write_text(SHOP)
     with served(tmp_path, "shop:app", cwd=tmp_path, workers=1) as service:
@@ -158,7 +163,7 @@ def test_a_row_that_comes_first_moves_the_others_and_makes_none_new(browser):
             refresh(browser)
             shown = f"{rows} return rows.map((row) => row.mark)"
             expected = [None, *range(number)]
-            wait_until(lambda s=shown, e=expected: browser.execute_script(s) == e)
+            wait_until(partial(shows, browser, shown, expected))
 
 
 def test_an_instance_that_is_gone_is_shown_and_its_return_too(browser):

@@ -5,6 +5,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -113,7 +114,7 @@ def test_more_workers_and_fewer_down_to_one_leave_the_probe_worker(service):
 
 
 def test_after_usr2_each_arbiter_has_its_probe_worker_and_the_old_one_goes_without_a_drain(folder):
-    settings = {"workers": 2, "drain_seconds": 600}
+    settings: dict[str, Any] = {"workers": 2, "drain_seconds": 600}
     with served(folder, "odd:app", cwd=folder, **settings) as service:
         service.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: service.log.read_text().count("Starting gunicorn") == 2)
@@ -131,7 +132,7 @@ def test_after_usr2_each_arbiter_has_its_probe_worker_and_the_old_one_goes_witho
 
 
 def test_a_usr2_child_that_is_sent_away_takes_no_readiness_from_its_parent(folder):
-    settings = {"workers": 2, "drain_seconds": 600}
+    settings: dict[str, Any] = {"workers": 2, "drain_seconds": 600}
     with served(folder, "odd:app", cwd=folder, **settings) as service:
         service.process.send_signal(signal.SIGUSR2)
         (new,) = wait_until(lambda: _arbiters(service))

@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from petsage.management.recent import Recent
 from tests.fakes import ManualClock
 
@@ -39,7 +41,6 @@ def test_nobody_waits_for_a_slow_rendering_but_the_first():
 
 def test_what_fails_to_render_is_rendered_anew():
     recent = Recent(ManualClock())
-    try:
-        recent.get("page", lambda: 1 // 0)
-    except ZeroDivisionError:
-        assert recent.get("page", lambda: "well") == "well"
+    with pytest.raises(ZeroDivisionError):
+        recent.get("page", lambda: str(1 // 0))
+    assert recent.get("page", lambda: "well") == "well"

@@ -181,7 +181,7 @@ def test_rounds_must_be_good_in_a_row() -> None:
 
 
 def test_a_flapping_target_is_never_proven() -> None:
-    get = in_turn(*[good(), refused()] * 1000)
+    get = in_turn(*(good(), refused()) * 1000)
     outcome = run(get, wait_seconds=30, consecutive=2)
     assert outcome.kind in (Kind.UNREACHED, Kind.INCONCLUSIVE)
 
