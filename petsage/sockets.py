@@ -69,7 +69,10 @@ def connect(addresses: Sequence[str], port: int, deadline: float) -> tuple[socke
     """A connection to the first address that accepts one, and that address. Raises `OSError`."""
 
     def attempt(address: str, deadline: float) -> tuple[socket.socket, str]:
-        return socket.create_connection((address, port), left(deadline)), address
+        sock = socket.create_connection((address, port), left(deadline))
+        # Drivers write in small pieces, each of which would wait for the peer's acknowledgement.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock, address
 
     return first(attempt, addresses, deadline)
 
