@@ -8,12 +8,12 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
+from subprocess import DEVNULL, Popen
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,10 +41,10 @@ class Reload:
         self._release = release
         self._signals = {*server.SIGNALS, signal.SIGCHLD, signal.SIGALRM}
         self._wait = server.wait_for_signals
-        self._test: subprocess.Popen[bytes] | None = None
+        self._test: Popen[bytes] | None = None
         self._said = os.memfd_create("petsage-test")  # a pipe would fill, a disk may be full
         self._answers = False
-        self._retired_at: float | None = None
+        self._retired_at = math.inf
 
     def install(self) -> None:
         """Replaces the arbiter's handlers, and adopts what the code before a reload has left."""
@@ -73,14 +73,13 @@ class Reload:
         os.ftruncate(self._said, 0)
         os.lseek(self._said, 0, os.SEEK_SET)
         try:
-            self._test = subprocess.Popen(  # noqa: S603
+            self._test = Popen(  # noqa: S603
                 [*self._command(), "--test"],
                 env=self._environment(),
                 cwd=self._server.START_CTX["cwd"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=DEVNULL,
+                stdout=DEVNULL,
                 stderr=self._said,
-                process_group=0,
             )
         except OSError as error:
             self._refuse(str(error))
@@ -109,7 +108,7 @@ class Reload:
     def _refuse_usr2(self) -> None:
         self._server.log.error("SIGUSR2 refused: the sockets were handed over; SIGHUP reloads")
 
-    def _is_proven(self, test: "subprocess.Popen[bytes]") -> bool:
+    def _is_proven(self, test: "Popen[bytes]") -> bool:
         """Whether the test has ended and the new code holds."""
         try:
             pid, status = os.waitpid(test.pid, os.WNOHANG)
@@ -119,25 +118,22 @@ class Reload:
         if not pid:
             return False
         code = test.returncode = os.waitstatus_to_exitcode(status)
-        self._end_test()
+        self._test = None
         if reason := self._obstacle() or (code and self._last_words(code)):
             self._refuse(reason)
         return not reason
 
     def _end_test(self) -> None:
-        """Kills all that is left of it; the arbiter reaps it."""
         if self._test:
-            with suppress(ProcessLookupError):
-                os.killpg(self._test.pid, signal.SIGKILL)
-            self._test.returncode = -signal.SIGKILL  # or else subprocess would reap it, too
+            self._test.kill()
+            self._test.wait()
             self._test = None
 
     def _last_words(self, code: int) -> str:
         start = max(0, os.fstat(self._said).st_size - _SAID_BYTES)
-        said = os.pread(self._said, _SAID_BYTES, start).decode(errors="replace").splitlines()
-        own = [line.removeprefix("petsage: ") for line in said if line.startswith("petsage: ")]
-        ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "; ".join(own or [*said[-1:], ended])
+        said = os.pread(self._said, _SAID_BYTES, start).decode(errors="replace")
+        ended = {-signal.SIGALRM: "the test takes too long"}.get(code, f"exit code {code}")
+        return said.partition("petsage: ")[2] or ended
 
     def _become(self, signals: list[int]) -> None:
         """Executes the new code. What signals have come, and come now, are pending meanwhile."""
@@ -150,12 +146,12 @@ class Reload:
         for number in signals:
             os.kill(os.getpid(), number)
         listeners = [listener.fileno() for listener in server.LISTENERS]
-        for entry in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):  # the descriptor that lists them is gone
-                os.set_inheritable(int(entry.name), int(entry.name) in (0, 1, 2, *listeners))
         handover = Handover(os.getpid(), listeners, list(server.WORKERS), not server.systemd)
         environment = self._environment() | {HANDOVER: json.dumps(handover)}
         try:
+            for entry in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):  # the one that has read the folder is closed
+                    os.set_inheritable(int(entry.name), int(entry.name) in (0, 1, 2, *listeners))
             os.chdir(server.START_CTX["cwd"])
             os.execve(command[0], command, environment)  # noqa: S606
         except OSError as error:
@@ -182,7 +178,7 @@ class Reload:
         says so once no request reaches the old code any more."""
         server, now = self._server, time.monotonic()
         new = [worker for worker in server.WORKERS.values() if worker.age > 0]
-        if self._retired_at is None:
+        if self._retired_at == math.inf:
             wanted = server.num_workers - self._old_workers
             # Until its first beat a worker's file has the time of its making, by the wall's clock.
             if len(new) < wanted or any(worker.tmp.last_update() > now for worker in new):
@@ -200,6 +196,4 @@ class Reload:
         """The heartbeat of the old workers: it ends when each should have finished what it had, so
         that the arbiter kills whoever is left."""
         cfg = self._server.cfg
-        if self._retired_at is None:
-            return math.inf
         return self._retired_at + float(cfg.graceful_timeout + 1 - cfg.timeout)

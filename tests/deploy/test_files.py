@@ -15,18 +15,20 @@ from tests.support import PETSAGE, ROOT, tool
 # --- systemd
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The printed unit, on the `petsage` that is installed here."""
-    text = run("systemd").stdout
+@pytest.fixture(params=["petsage.service", "petsage@8000.service"])
+def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A printed unit, on the `petsage` that is installed here, beside the printed sockets."""
+    text = run("systemd", *(["--instances"] if "@" in request.param else [])).stdout
     assert text.count("ExecStart=/opt/petsage/bin/petsage serve\n") == 1
-    path = tmp_path / "petsage.service"
+    path = tmp_path / request.param
     path.write_text(text.replace("/opt/petsage/bin/petsage serve", f"{PETSAGE} serve"))
+    (tmp_path / "petsage.socket").write_text(run("systemd", "--socket").stdout)
     return path
 
 
-def test_systemd_understands_every_line_of_the_unit(unit):
-    command = [tool("systemd-analyze"), "verify", "--man=no", str(unit)]
+def test_systemd_understands_every_line_of_the_units(unit):
+    sockets = [] if "@" in unit.name else [str(unit.with_name("petsage.socket"))]
+    command = [tool("systemd-analyze"), "verify", "--man=no", str(unit), *sockets]
     verified = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
 
@@ -51,6 +53,33 @@ def test_systemd_waits_for_the_drain_and_for_what_was_accepted(unit):
 
 def test_systemd_does_not_restart_a_wrong_configuration(unit):
     assert settings(unit)["RestartPreventExitStatus"] == "78"
+
+
+def test_each_unit_names_the_file_that_it_is_for():
+    for options, name in (
+        ([], "petsage.service"),
+        (["--socket"], "petsage.socket"),
+        (["--instances"], "petsage@.service"),
+    ):
+        assert run("systemd", *options).stdout.startswith(f"# /etc/systemd/system/{name}: ")
+
+
+def test_the_unit_of_the_instances_is_that_of_the_only_one_but_for_what_is_its_own():
+    one, many = (run("systemd", *options).stdout for options in ([], ["--instances"]))
+    lines = [line for line in one.splitlines() if not line.startswith("#")]
+    own = {
+        "Description=PetSage": "Description=PetSage %i",
+        "EnvironmentFile=-/etc/petsage/petsage.env": "EnvironmentFile=/etc/petsage/%i.env",
+        "RuntimeDirectory=petsage": "RuntimeDirectory=petsage-%i",
+    }
+    assert [line for line in many.splitlines() if not line.startswith("#")] == [
+        own.get(line, line) for line in lines
+    ]
+
+
+def test_the_sockets_are_where_the_service_listens_by_default():
+    listening = re.findall(r"(?m)^ListenStream=(.*)$", run("systemd", "--socket").stdout)
+    assert listening == [str(Config().bind), str(Config().management_bind)]
 
 
 # --- the container

@@ -25,6 +25,7 @@ class Clients:
         self._lock = threading.Lock()
         self.answered: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.failed_at: list[float] = []
         self.longest = 0.0
 
     def run(self) -> None:
@@ -35,8 +36,8 @@ class Clients:
         print("begun", flush=True)
         for thread in threads:
             thread.join()
-        outcome = {"answered": self.answered, "failed": self.failed, "longest": self.longest}
-        print(json.dumps(outcome))
+        names = ("answered", "failed", "failed_at", "longest")
+        print(json.dumps({name: getattr(self, name) for name in names}))
 
     def _send(self, number: int) -> None:
         due = time.monotonic() + self._period * number / CLIENTS
@@ -60,6 +61,7 @@ class Clients:
             self.longest = max(self.longest, time.monotonic() - began)
             if outcome:
                 self.failed.append(outcome)
+                self.failed_at.append(began)
             else:
                 self.answered[release] += 1
 

@@ -80,6 +80,8 @@ class Lost:
     answered: Counter[str]
     """How many requests were answered by each release, or by "" when it does not say."""
     failed: list[str]
+    failed_at: list[float]
+    """When each of those began, in monotonic seconds."""
     longest: float
     """The longest wait for an answer, in seconds."""
 
@@ -113,6 +115,10 @@ class Machine:
     def show(self, name: str, unit: str = "petsage.service") -> str:
         """A property of a unit."""
         return self.systemctl("show", "--value", "--property", name, unit).stdout.strip()
+
+    def comes_back(self, main: str) -> None:
+        """Waits until the service has another main process than this one."""
+        wait_until(lambda: self.show("MainPID") not in (main, "0"), 20)
 
     def journal(self, unit: str = "petsage.service") -> str:
         done = self.run("journalctl", "--quiet", "--output=cat", "--unit", unit, check=False)
@@ -192,7 +198,7 @@ class Machine:
     @contextmanager
     def load(self, rate: int = 100) -> Iterator[Lost]:
         """Requests while the block runs; what came of them is known when it has ended."""
-        lost = Lost(Counter(), [], 0)
+        lost = Lost(Counter(), [], [], 0)
         network = [tool("nsenter"), "--target", str(self.leader), "--net", "--"]
         command = [*network, sys.executable, "-m", "tests.e2e.load", "http://127.0.0.1", str(rate)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
@@ -205,6 +211,7 @@ class Machine:
                 outcome = json.loads(clients.stdout.read())
         lost.answered.update(outcome["answered"])
         lost.failed.extend(outcome["failed"])
+        lost.failed_at.extend(outcome["failed_at"])
         lost.longest = outcome["longest"]
 
 

@@ -1,6 +1,8 @@
 """Promises of the printed units, on a machine with a real systemd and nginx."""
 
 import re
+import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -29,6 +31,7 @@ def restart(host, times, rate=100):
     with host.load(rate) as lost:
         for _ in range(times):
             host.systemctl("restart", "petsage")
+            wait_until(lambda: host.show("StatusText").endswith(" answers"), 20)
     return lost
 
 
@@ -51,6 +54,39 @@ def refuse(host, release):
     host.systemctl("kill", "--signal=HUP", "--kill-who=main", "petsage")
     wait_until(lambda: host.journal().count(REFUSED) > before, 20)
     return failed
+
+
+@contextmanager
+def unix_sockets(host):
+    """The service with a main socket of systemd's at the path that the printed unit has."""
+    tcp = printed("systemd", "--socket")
+    unix = tcp.replace("ListenStream=127.0.0.1:8000\n", "")
+    host.write(f"{UNITS}/petsage.socket", unix.replace("# ListenStream=", "ListenStream="))
+    try:
+        host.begin(*HANDED, bind="unix:/run/petsage.sock")
+        yield
+    finally:
+        host.write(f"{UNITS}/petsage.socket", tcp)
+
+
+def upgrade(host, release):
+    """What the README has an operator do, but for the installation; returns what is printed."""
+    (block,) = re.findall(r"```sh\n(python3 -m venv /opt/petsage-2.0.0 .*?)```", README, re.DOTALL)
+    commands = block.partition("\n")[2].replace("2.0.0", release)
+    path = "PATH=/opt/petsage/bin:/usr/bin:/bin\nset -e\n"
+    return host.run("sh", "-c", path + commands).stdout
+
+
+def instances(host):
+    """Starts two instances behind nginx, by the printed `petsage@.service`; returns their names."""
+    host.begin()
+    ports = (8000, 8002)
+    for port in ports:
+        addresses = f"PETSAGE_BIND=127.0.0.1:{port}\nPETSAGE_MANAGEMENT_BIND=127.0.0.1:{port + 1}\n"
+        host.write(f"/etc/petsage/{port}.env", f"{addresses}PETSAGE_DRAIN_SECONDS=0.3\n")
+        host.systemctl("start", f"petsage@{port}")
+    host.proxy(*(f"127.0.0.1:{port}" for port in ports))
+    return ports
 
 
 def test_it_starts_and_the_status_names_the_release_that_answers(host):
@@ -99,9 +135,10 @@ def test_when_the_arbiter_is_killed_no_more_is_lost_than_what_was_in_flight(host
     main = host.show("MainPID")
     with host.load(100) as lost:
         host.systemctl("kill", "--signal=KILL", "--kill-who=main", "petsage")
-        wait_until(lambda: host.show("MainPID") not in (main, "0"), 20)
+        killed = time.monotonic()
+        host.comes_back(main)
         assert host.releases() == {"1.0.0"}
-    assert len(lost.failed) <= 4
+    assert all(began < killed for began in lost.failed_at)
 
 
 def test_a_wrong_configuration_stays_down(host):
@@ -135,41 +172,24 @@ def test_sockets_at_other_addresses_are_refused_in_one_line_and_stay(host):
 
 
 def test_the_unix_socket_of_systemd_outlives_restarts_and_reloads_and_loses_nothing(host):
-    tcp = printed("systemd", "--socket")
-    unix = tcp.replace("ListenStream=127.0.0.1:8000\n", "").replace(
-        "# ListenStream", "ListenStream"
-    )
-    host.write(f"{UNITS}/petsage.socket", unix)
-    try:
-        host.begin(*HANDED, bind="unix:/run/petsage.sock")
+    with unix_sockets(host):
         assert restart(host, times=1).failed == []
         assert reload(host, ["2.0.0"]).failed == []
-    finally:
-        host.write(f"{UNITS}/petsage.socket", tcp)
 
 
 def test_an_upgrade_and_the_way_back_as_the_readme_has_them_lose_nothing(host):
-    (block,) = re.findall(r"```sh\n(python3 -m venv /opt/petsage-2.0.0 .*?)```", README, re.DOTALL)
-    upgrade = block.partition("\n")[2]
     host.begin(*OWN)
     with host.load(100) as lost:
         for release in ("2.0.0", "1.0.0"):
-            path = "PATH=/opt/petsage/bin:/usr/bin:/bin\nset -e\n"
-            done = host.run("sh", "-c", path + upgrade.replace("2.0.0", release))
-            assert re.search(rf"proven: .* release {release} ", done.stdout)
+            assert re.search(rf"^proven.* release {release} ", upgrade(host, release))
     assert lost.failed == []
     assert set(lost.answered) == {"1.0.0", "2.0.0"}
 
 
 def test_two_instances_restarted_in_turn_lose_nothing(host):
-    host.begin()
-    for port in (8000, 8002):
-        addresses = f"PETSAGE_BIND=127.0.0.1:{port}\nPETSAGE_MANAGEMENT_BIND=127.0.0.1:{port + 1}\n"
-        host.write(f"/etc/petsage/{port}.env", f"{addresses}PETSAGE_DRAIN_SECONDS=0.3\n")
-    host.systemctl("start", "petsage@8000", "petsage@8002")
-    host.proxy("127.0.0.1:8000", "127.0.0.1:8002")
+    ports = instances(host)
     with host.load(100) as lost:
-        for port in (8000, 8002):
+        for port in ports:
             host.systemctl("restart", f"petsage@{port}")
     assert lost.failed == []
 
