@@ -6,7 +6,6 @@ there is stands with each command.
 """
 
 import os
-import signal
 from importlib import import_module
 from typing import NoReturn
 
@@ -14,7 +13,7 @@ import click
 
 from petsage.checks import whereabouts
 from petsage.config import package_version
-from petsage.errors import PetSageError, Terminated, terminate
+from petsage.errors import PetSageError, Terminated
 
 INTERRUPTED = 130  # what a shell makes of SIGINT
 TERMINATED = 143  # and of SIGTERM
@@ -67,9 +66,3 @@ def _stop(message: str, code: int) -> NoReturn:
 @click.version_option(package_version(), prog_name="petsage", message="%(prog)s %(version)s")
 def main() -> None:
     """PetSage tells the truth about a running Python service."""
-
-
-def run() -> None:
-    """The `petsage` command as a process of its own, which ends at a SIGTERM."""
-    signal.signal(signal.SIGTERM, terminate)
-    main()

@@ -13,8 +13,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 
 Override = tuple[tuple[str, int], tuple[str, ...]]
-Addresses = dict[tuple[str, int], tuple[str, ...]]
-"""Of a host and a port."""
 
 
 def header(text: str) -> tuple[str, str]:

@@ -15,6 +15,8 @@ Get = Callable[[Target, tuple[str, ...], float], Answer]
 """Asks one of a target's addresses within some seconds, as `petsage.client.Client.get` does."""
 Resolve = Callable[[Target, float], tuple[str, ...]]
 """Looks a target's addresses up within some seconds. Raises `NoAnswer`."""
+Known = Callable[[Target], tuple[str, ...] | None]
+"""The addresses of a target that takes no look-up, else None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class Asking:
     plan: RolloutPlan
     get: Get
     resolve: Resolve
+    known: Known
     clock: Clock
     began: float
     """When the rollout began, by the clock."""

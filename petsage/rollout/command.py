@@ -17,7 +17,7 @@ from petsage.baked import baked_release
 from petsage.contract import Kind
 from petsage.errors import terminate
 from petsage.options import seconds_or_0
-from petsage.rollout import arguments, progress, report, terms
+from petsage.rollout import arguments, document, progress, report, terms
 from petsage.rollout.asking import RolloutPlan
 from petsage.rollout.output import done, err, write_to
 from petsage.rollout.rollout import Outcome, Rollout
@@ -34,14 +34,9 @@ def _junit(ctx: click.Context, _param: object, name: str | None) -> Path | None:
     if name is None:
         return None
     try:
-        path = Path(name).resolve()
-        odd = any(Path(name).absolute().is_relative_to(one) for one in ("/dev", "/proc"))
-        if odd or name in ("", "-") or (path.exists() and not path.is_file()):
-            raise click.BadParameter(f"{name!r} is not a file")
-        report.write_junit(path, None)
-    except OSError as error:
-        raise click.BadParameter(f"{name!r}: {error.strerror}") from None
-    return path
+        return document.reserve(name)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{name!r}: {getattr(error, 'strerror', error)}") from None
 
 
 @contextmanager
@@ -103,7 +98,9 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
     130  interrupted; 143 by SIGTERM
     """
     asked = terms.Terms.of(**given)
-    rollout = Rollout(asked.plan, asked.client.get, asked.resolve, _progress(asked.plan))
+    rollout = Rollout(
+        asked.plan, asked.client.get, asked.resolve, _progress(asked.plan), known=asked.known
+    )
     outcome = rollout.run()
     written = _reported(outcome, json_wanted, junit)
     if outcome.kind is Kind.INTERRUPTED:
@@ -118,11 +115,13 @@ def _reported(outcome: Outcome, json_wanted: bool, junit: Path | None) -> bool:
     if os.environ.get("GITHUB_ACTIONS") == "true":
         err(report.as_annotations(outcome))
     if junit:
-        written &= done(f"--junit {junit}", partial(report.write_junit, junit, outcome))
+        write = partial(document.write, junit, report.as_junit(outcome))
+        written &= done(f"--junit {junit}", write)
     return written
 
 
 def _progress(plan: RolloutPlan) -> Progress:
-    if sys.stderr.isatty():
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
+    if sys.stderr.isatty() and not plain:
         return progress.Table(err, shutil.get_terminal_size, time.monotonic)
     return progress.Lines(err) if plan.wait_seconds or plan.consecutive > 1 else Progress()

@@ -30,7 +30,8 @@ def err(text: str) -> None:
 def write_to(text: str, stream: TextIO) -> None:
     """Writes all of the text. Raises `OSError`."""
     try:
-        click.echo(text, file=stream, nl=False)
+        encoding = stream.encoding or "ascii"
+        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
     except OSError:
         # What is left in its buffer would fail again at the end, and replace the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

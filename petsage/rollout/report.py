@@ -9,11 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from petsage.contract import Breach, Kind
+from petsage.printable import ascii_line
 from petsage.rollout.rollout import Outcome
 from petsage.rollout.sightings import Sighting
 from petsage.rollout.verdict import EVERY, Finding
@@ -26,8 +27,6 @@ WORDS = {
     Kind.INCONCLUSIVE: "inconclusive",
     Kind.INTERRUPTED: "interrupted",
 }
-
-_NOT_ENDED = Breach(Kind.INTERRUPTED, "run", "an end", "none yet", retryable=True)
 
 
 def breach_lines(outcome: Outcome) -> list[str]:
@@ -113,44 +112,48 @@ def _sighting_data(sighting: Sighting) -> dict[str, Any]:
     }
 
 
-def as_junit(outcome: Outcome | None) -> bytes:
-    """A JUnit document with a case for each row and one for the rollout.
+def as_junit(outcome: Outcome) -> bytes:
+    """A JUnit document with a case for each row and one for the rollout, which has the verdict.
 
-    Without an outcome it fails: that is what a run that is killed leaves in place of the document
-    of the run before.
+    Its times are seconds, its timestamp is the time of day in UTC at the end.
     """
-    suite = ET.Element("testsuite", name="petsage smoke-test")
-    whole = outcome.breach if outcome else _NOT_ENDED
-    cases = (
-        [_case(row.target, row.address or "answer", row) for row in outcome.rows] if outcome else []
+    cases = [
+        _case(row.target, row.address or "answer", row.seconds, _failure(row.breach))
+        for row in outcome.rows
+    ]
+    verdict = (WORDS[outcome.kind], _summary(outcome)) if outcome.kind else None
+    cases.append(_case("petsage smoke-test", "rollout", outcome.seconds, verdict))
+    suite = ET.Element(
+        "testsuite",
+        name="petsage smoke-test",
+        tests=str(len(cases)),
+        failures=str(sum(len(case) for case in cases)),
+        errors="0",
+        time=f"{outcome.seconds:.3f}",
+        timestamp=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+        hostname=ascii_line(os.uname().nodename),
     )
-    cases.append(_case("petsage smoke-test", "rollout", Finding("", breach=whole)))
-    suite.extend(cases)
-    seen = ET.Element("properties")
-    for sighting in outcome.seen if outcome else ():
+    seen = ET.SubElement(suite, "properties")
+    for sighting in outcome.seen:
         ET.SubElement(seen, "property", name="seen", value=json.dumps(_sighting_data(sighting)))
-    suite.insert(0, seen)
-    failures = sum(len(case) for case in cases)
-    suite.attrib |= {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
-    if outcome:
-        suite.set("time", f"{outcome.seconds:.3f}")
-        ET.SubElement(suite, "system-out").text = as_text(outcome)
+    suite.extend(cases)
+    ET.SubElement(suite, "system-out").text = as_text(outcome)
     document: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
 
 
-def write_junit(path: Path, outcome: Outcome | None) -> None:
-    """Replaces the file in one step: nobody reads half a document. Raises `OSError`."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(as_junit(outcome))
-    beside.replace(path)
+def _failure(breach: Breach | None) -> tuple[str, str] | None:
+    return (WORDS[breach.kind], str(breach)) if breach else None
 
 
-def _case(classname: str, name: str, row: Finding) -> ET.Element:
-    seconds = f"{row.seconds or 0:.3f}"
-    case = ET.Element("testcase", classname=classname, name=name, time=seconds)
-    if breach := row.breach:
-        ET.SubElement(case, "failure", type=WORDS[breach.kind], message=str(breach))
+def _case(
+    classname: str, name: str, seconds: float | None, failure: tuple[str, str] | None
+) -> ET.Element:
+    case = ET.Element("testcase", classname=classname, name=name, time=f"{seconds or 0:.3f}")
+    if failure:
+        # Some show the attribute, others the text.
+        kind, message = failure
+        ET.SubElement(case, "failure", type=kind, message=message).text = message
     return case
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from petsage.clock import Clock, SystemClock
 from petsage.contract import Breach, Kind, gravest
-from petsage.rollout.asking import Asking, Get, Resolve, RolloutPlan
+from petsage.rollout.asking import Asking, Get, Known, Resolve, RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
 from petsage.rollout.rounds import Arrival, Progress, Round
@@ -85,12 +85,14 @@ class Rollout:
         progress: Progress | None = None,
         clock: Clock | None = None,
         jitter: Callable[[], float] | None = None,
+        known: Known = lambda _target: None,
     ) -> None:
-        """`get` and `resolve` are those of `petsage.client`; `jitter` returns from 0 to 1."""
+        """`get` is a `petsage.client.Client`'s, `resolve` and `known` are those of
+        `petsage.rollout.names.Names`. `jitter` returns from 0 to 1."""
         self._plan = plan
         self._progress = progress or Progress()
         clock = clock or SystemClock()
-        self._asking = Asking(plan, get, resolve, clock, clock.now())
+        self._asking = Asking(plan, get, resolve, known, clock, clock.now())
         self._jitter = jitter or random.SystemRandom().random
         self._records = [Record(plan, target) for target in plan.targets]
         self._streak = _Streak()
@@ -119,10 +121,9 @@ class Rollout:
         try:
             one.run()
         finally:
-            one.cut()
+            one.end()
             self._requests += one.requests
-        now = self._asking.elapsed()
-        breaches = [breach for record in self._records for breach in record.breaches(now)]
+        breaches = [breach for record in self._records for breach in record.breaches]
         self._streak = self._streak.after(not breaches)
         self._progress.round_over(self._rounds, self._rows())
         if breaches:
@@ -138,8 +139,7 @@ class Rollout:
         return min(self._streak.pause_seconds, left / 2) * (1 - self._jitter() / 2)
 
     def _rows(self) -> tuple[Finding, ...]:
-        now = self._asking.elapsed()
-        return tuple(row for record in self._records for row in record.rows(now))
+        return tuple(row for record in self._records for row in record.rows)
 
     def _shortfall(self) -> Breach | None:
         """Too few good rounds, if no row says what is wrong."""
@@ -156,12 +156,10 @@ class Rollout:
         return Breach(kind, where, expected, seen + late, retryable=True)
 
     def _waiting(self) -> list[str]:
-        now = self._asking.elapsed()
-        return [name for record in self._records for name in record.late(now)]
+        return [name for record in self._records for name in record.late]
 
     def _outcome(self, breach: Breach | None) -> Outcome:
-        now = self._asking.elapsed()
-        answers = tuple(answer for record in self._records for answer in record.answers(now))
+        answers = tuple(answer for record in self._records for answer in record.answers)
         return Outcome(
             self._rows(),
             answers,
@@ -169,7 +167,7 @@ class Rollout:
             breach,
             self._rounds,
             self._requests,
-            now,
+            self._asking.elapsed(),
             tuple(note for record in self._records for note in record.notes),
             "" if self._plan.instances else _claim(answers),
         )

@@ -53,21 +53,25 @@ class Round:
         """Returns when all is answered, or raises what a job or a signal handler raises."""
         for record in self._records:
             record.begin()
-            self._submit(record, "", partial(self._asking.look_up, record.target))
+            known = self._asking.known(record.target)
+            if known is None:
+                self._submit(record, "", partial(self._asking.look_up, record.target))
+            else:
+                self._resolved(record, known)
         while self._waiting:
             try:
                 self._receive(*self._pool.result(_IDLE_SECONDS))
             except Empty:
                 self._progress.idle()
 
-    def cut(self) -> None:
-        """Enters in the records who has not answered, and for how long."""
+    def end(self) -> None:
+        """Ends the round in the records; who has not answered yet is cut."""
         now = self._asking.elapsed()
         for record, address, asked_at in self._waiting.values():
-            waiting = Finding(
-                record.target.url, address, NONE_YET, seconds=now - asked_at, cut=True
-            )
-            record.hear(waiting, now)
+            url, waited = record.target.url, now - asked_at
+            record.hear(Finding(url, address, NONE_YET, seconds=waited, cut=True), now)
+        for record in self._records:
+            record.end(now)
 
     def _submit(
         self, record: Record, address: str, job: Callable[[float], "Finding | tuple[str, ...]"]
@@ -85,12 +89,19 @@ class Round:
             record.hear(found, self._asking.elapsed())
             if not found.cut:
                 self._progress.found(found)
+            if not self._missing[record]:
+                self._ask_more(record)
         else:
-            self._turns[record] = _turns(found)
-            record.resolved(found)
-        if not self._missing[record]:
-            for address in record.more(self._batch):
-                self._ask(record, address)
+            self._resolved(record, found)
+
+    def _resolved(self, record: Record, addresses: tuple[str, ...]) -> None:
+        self._turns[record] = _turns(addresses)
+        record.resolved(addresses)
+        self._ask_more(record)
+
+    def _ask_more(self, record: Record) -> None:
+        for address in record.more(self._batch):
+            self._ask(record, address)
 
     def _ask(self, record: Record, address: str) -> None:
         self.requests += 1

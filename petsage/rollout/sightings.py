@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -110,14 +110,16 @@ class Place:
         named = self.fresh - {""}
         return quiet_answers(len(self.fresh)) - self._since_new if named else 0
 
-    def unsettled(self, releases: Collection[str]) -> int:
-        """How many more answers must pass without those who were wrong in an earlier round."""
+    def unsettled(self, release: str) -> int:
+        """How many more answers must pass without those who were wrong in an earlier round. An
+        empty release stands for those of this round."""
+        right = {release} if release else {self.sightings[n].latest.release for n in self.fresh}
         return max(
             (
                 quiet_answers(later) - (self._number - one.number)
                 for later, one in self.present()
                 if one.number <= self._before and later
-                if one.latest.breach or one.latest.release not in releases
+                if one.latest.breach or one.latest.release not in right
             ),
             default=0,
         )

@@ -3,16 +3,15 @@
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from petsage.client import Client, Target, resolve
+from petsage.client import Client
 from petsage.options import seconds
 from petsage.rollout import arguments
-from petsage.rollout.arguments import Addresses
-from petsage.rollout.asking import Resolve, RolloutPlan
+from petsage.rollout.asking import Known, Resolve, RolloutPlan
+from petsage.rollout.names import Addresses, Names
 from petsage.rollout.output import err
 from petsage.rollout.verdict import system_message
 
@@ -45,6 +44,7 @@ class Terms:
     plan: RolloutPlan
     client: Client
     resolve: Resolve
+    known: Known
 
     @classmethod
     def of(
@@ -59,7 +59,8 @@ class Terms:
         client = Client(headers, _tls(plan, **trust))
         if trust["insecure"]:
             err("WARNING: --insecure: no certificate is checked, anybody may be answering\n")
-        return cls(plan, client, partial(_resolved, _overrides(overrides, plan)))
+        names = Names(_overrides(overrides, plan))
+        return cls(plan, client, names.resolve, names.known)
 
 
 def options(command: _F) -> _F:
@@ -94,16 +95,10 @@ def _tls(
 
 def _overrides(given: tuple[arguments.Override, ...], plan: RolloutPlan) -> Addresses:
     asked = {(target.host, target.port) for target in plan.targets}
-    found: Addresses = {}
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
     for (host, port), addresses in given:
         if (host, port) not in asked:
             raise click.UsageError(f"--resolve {host}:{port} is no target's host and port")
         known = found.get((host, port), ())
         found[host, port] = tuple(dict.fromkeys(known + addresses))
     return found
-
-
-def _resolved(known: Addresses, target: Target, seconds: float) -> tuple[str, ...]:
-    if target.unix_path:
-        return ()
-    return known.get((target.host, target.port)) or resolve(target.host, seconds)

@@ -85,7 +85,9 @@ class Watch:
     @property
     def kind(self) -> Kind:
         """The verdict on the release, as `petsage smoke-test` has it."""
-        breaches = (b for record in self._records.values() for b in record.breaches(self.now()))
+        for record in self._records.values():
+            record.end(self.now())
+        breaches = (breach for record in self._records.values() for breach in record.breaches)
         if kinds := {breach.kind for breach in breaches}:
             return gravest(kinds)
         unproven = self.plan.rollout.release and not all(self.proven.values())
@@ -118,7 +120,8 @@ class Watch:
         record.hear(finding, ask.ended)
         if record.more():
             return
-        self.proven[ask.target] = not record.breaches(ask.ended)
+        record.end(ask.ended)
+        self.proven[ask.target] = not record.breaches
         record.begin()
         if self.plan.rollout.release and all(self.proven.values()):
             self._end = min(self._end, self.now() + AFTER_SECONDS)

@@ -45,7 +45,8 @@ def good_round(record: Record, answer: Callable[[], Finding]) -> bool:
     while more := record.more():
         for _ in more:
             record.hear(answer(), 0.0)
-    return not record.breaches(0.0)
+    record.end(0.0)
+    return not record.breaches
 
 
 def is_lucky(seed: int) -> bool:
@@ -126,7 +127,7 @@ def test_a_new_name_with_every_answer_ends_the_round_and_proves_nothing() -> Non
     numbers = itertools.count()
     record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
     assert not good_round(record, lambda: found("2", str(next(numbers))))
-    (breach,) = record.breaches(0.0)
+    (breach,) = record.breaches
     assert (breach.kind, breach.retryable) == (Kind.INCONCLUSIVE, False)
     assert next(numbers) < MOST_INSTANCES + 20
 
@@ -137,7 +138,8 @@ def test_who_is_wrong_is_named_with_the_time_when_it_was_seen() -> None:
         record.begin()
         record.resolved(("10.0.0.1",))
         record.hear(finding, at)
-    (row,) = (row for row in record.rows(4.5) if row.breach)
+        record.end(4.5)
+    (row,) = (row for row in record.rows if row.breach)
     assert str(row.breach) == (
         "release: expected 2, saw 1 from instance old (last seen 3.5 s ago); 2 from instance new"
     )
@@ -149,5 +151,6 @@ def test_a_broken_instance_is_remembered_beside_good_ones() -> None:
         record.begin()
         record.resolved(("10.0.0.1",))
         record.hear(finding, 1.0)
-    (breach,) = record.breaches(3.0)
+        record.end(3.0)
+    (breach,) = record.breaches
     assert breach.seen == "503 from instance ill, last seen 2.0 s ago"

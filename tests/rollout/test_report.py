@@ -1,13 +1,16 @@
 """Every report is whole, whatever a server said."""
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
+from petsage.rollout.document import UNFINISHED, write
 from petsage.rollout.progress import Lines, Table
 from petsage.rollout.report import (
     as_annotations,
@@ -86,15 +89,47 @@ def test_every_answer_of_the_last_round_is_counted_though_a_row_has_one() -> Non
 
 def test_junit_has_a_case_for_each_row_and_one_for_the_whole() -> None:
     suite = ET.fromstring(as_junit(outcome(good("A"), bad(HOSTILE, "B"))))
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "2", "0")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp"))
+    assert suite.get("hostname")
     assert [case.get("name") for case in suite.iter("testcase")] == ["A", "B", "rollout"]
-    (failure,) = suite.iter("failure")
-    assert failure.get("message") == f"status: expected 200, saw {HOSTILE}"
+    failure, verdict = suite.iter("failure")
+    assert failure.text == failure.get("message") == f"status: expected 200, saw {HOSTILE}"
+    assert verdict.text.startswith("answered but wrong: 1 of 2 keep the contract")
 
 
-def test_junit_of_no_outcome_fails() -> None:
-    suite = ET.fromstring(as_junit(None))
+def test_the_document_of_an_unfinished_run_fails() -> None:
+    suite = ET.fromstring(UNFINISHED)
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    (failure,) = suite.iter("failure")
+    assert failure.text == failure.get("message") == "run: expected an end, saw none yet"
+
+
+def test_a_file_that_cannot_be_replaced_is_written_in_place_and_leaves_no_litter(
+    tmp_path: Path,
+) -> None:
+    # Beside a name of 255 bytes there is room for no longer one.
+    path = tmp_path / ("x" * 255)
+    path.touch()
+    inode = path.stat().st_ino
+    write(path, b"<new/>")
+    assert (path.read_bytes(), path.stat().st_ino) == (b"<new/>", inode)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_junit_carries_every_instance_that_was_ever_seen() -> None:
+    suite = ET.fromstring(as_junit(outcome(good())))
+    (seen,) = suite.find("properties").iter("property")
+    assert json.loads(seen.get("value")) == {
+        "target": URL,
+        "address": "",
+        "instance": "a",
+        "first_seconds": 0.5,
+        "last_seconds": 4.0,
+        "releases": {"2": 2},
+        "answers": 2,
+        "breaches": 1,
+    }
 
 
 def test_a_short_rollout_fails_in_junit_though_no_row_does() -> None:
