@@ -106,11 +106,9 @@ class Record:
         """The round is over: settles what is known by then."""
         known = {address: place.findings(now) for address, place in self._asked.items()}
         self.answers = [finding for findings in known.values() for finding in findings]
-        self.rows = [
-            _row(known.get(address) or [self._cut[address]])
-            for address in known or self._cut
-            if known.get(address) or address in self._cut
-        ]
+        rows = {**self._cut, **{address: _row(found) for address, found in known.items() if found}}
+        rows |= {address: one.broken for address, one in self._asked.items() if one.broken}
+        self.rows = [rows[address] for address in self._asked or rows if address in rows]
         breach = judge_releases(self.answers, self._plan.release)
         if not self.breaches:
             breach = breach or self._instances_breach()

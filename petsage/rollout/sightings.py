@@ -70,6 +70,8 @@ class Place:
         """A round begins."""
         self.fresh: set[str] = set()
         """Who has answered in it; those without a name count as one."""
+        self.broken: Finding | None = None
+        """Its latest answer with a breach, though a good one may have come after it."""
         self._since_new = 0
         self._before = self._number
 
@@ -81,6 +83,7 @@ class Place:
     def hear(self, finding: Finding, at: float) -> None:
         """Takes in a finding that is not cut."""
         self._number += 1
+        self.broken = finding if finding.breach else self.broken
         name = finding.instance
         if name in self.fresh:
             self._since_new += 1

@@ -154,3 +154,14 @@ def test_a_broken_instance_is_remembered_beside_good_ones() -> None:
         record.end(3.0)
     (breach,) = record.breaches
     assert breach.seen == "503 from instance ill, last seen 2.0 s ago"
+
+
+def test_a_broken_answer_is_in_the_row_though_a_good_one_came_after_it() -> None:
+    record = Record(RolloutPlan(targets=(PETS,), instances=1), PETS)
+    record.begin()
+    record.resolved(("10.0.0.1",))
+    for broken in (True, False):
+        record.hear(found("2", "a", broken), 1.0)
+    record.end(1.0)
+    (row,) = record.rows
+    assert row.breach is BROKEN

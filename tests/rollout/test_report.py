@@ -90,7 +90,7 @@ def test_every_answer_of_the_last_round_is_counted_though_a_row_has_one() -> Non
 def test_junit_has_a_case_for_each_row_and_one_for_the_whole() -> None:
     suite = ET.fromstring(as_junit(outcome(good("A"), bad(HOSTILE, "B"))))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "2", "0")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp") or "")
     assert suite.get("hostname")
     assert [case.get("name") for case in suite.iter("testcase")] == ["A", "B", "rollout"]
     failure, verdict = suite.iter("failure")
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_replaced_is_written_in_place_and_leaves_no_litter
 def test_junit_carries_every_instance_that_was_ever_seen() -> None:
     suite = ET.fromstring(as_junit(outcome(good())))
     (seen,) = suite.find("properties").iter("property")
-    assert json.loads(seen.get("value")) == {
+    assert json.loads(seen.get("value") or "") == {
         "target": URL,
         "address": "",
         "instance": "a",
