@@ -100,7 +100,7 @@ def create_management_app(
         logs.enabled("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
     checks = known.monitor.checks if known else config.checks
     asked = workers.Workers(
-        partial(workers.ask, config.bind), scoreboard, SystemClock(), config.stuck_seconds
+        partial(workers.listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )
     monitor = Monitor(checks, [drain(scoreboard), asked.condition()])
     identity = Identity(config.release, config.instance)

@@ -1,54 +1,99 @@
-"""What the processes of an instance share: a few bytes of memory, mapped before they fork."""
+"""What the processes of an instance share: a piece of memory, mapped before they fork."""
 
 import mmap
 import time
 
+_HEADER_CELLS = 8
+_SLOT_CELLS = 8
+_SLOTS = 4096
+
+
+class _Cell:
+    """A number in the shared memory: an aligned cell of 8 bytes, which a processor writes whole, so
+    no lock is needed."""
+
+    def __init__(self, index: int, meaning: str) -> None:
+        self._index = index
+        self.__doc__ = meaning
+
+    def __get__(self, owner: "Slot | Scoreboard", kind: type | None = None) -> float:
+        return owner.cells[self._index]
+
+    def __set__(self, owner: "Slot | Scoreboard", value: float) -> None:
+        owner.cells[self._index] = value
+
+
+class Slot:
+    """What one application worker says of itself. All moments are monotonic seconds; 0 is never."""
+
+    pid = _Cell(0, "Its process; 0 if the slot is free.")
+    beat_at = _Cell(1, "When its main loop last turned; until it has begun, when it was forked.")
+    has_begun = _Cell(2, "Whether it takes connections.")
+    busy = _Cell(3, "How many of its threads have a request.")
+    oldest_at = _Cell(4, "Since when its oldest request runs.")
+    full_since = _Cell(5, "Since when all its threads are busy and no request has ended.")
+    waited_at = _Cell(6, "When a connection was last seen to wait while all threads were busy.")
+
+    def __init__(self, cells: "memoryview[float] | None" = None) -> None:
+        self.cells = cells or memoryview(bytearray(8 * _SLOT_CELLS)).cast("d")
+
+    def clear(self) -> None:
+        """Frees it."""
+        for index in range(_SLOT_CELLS):
+            self.cells[index] = 0.0
+
 
 class Scoreboard:
-    """Four numbers that every process forked after its making reads and writes.
+    """What every process forked after its making reads and writes."""
 
-    Each is an aligned 8-byte cell, which a processor writes whole, so no lock is needed.
-    """
+    finished_at = _Cell(2, "When an application worker last finished a request; 0 if never.")
+    began_at = _Cell(3, "When the instance began: the arbiter makes it at once.")
+    replaced_at = _Cell(4, "When a worker was first replaced since a request was last finished.")
+    _slots_used = _Cell(5, "How many slots have ever been used.")
 
     def __init__(self) -> None:
-        self._cells = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("d")
+        size = 8 * (_HEADER_CELLS + _SLOTS * _SLOT_CELLS)
+        self.cells: memoryview[float] = memoryview(mmap.mmap(-1, size)).cast("d")
         self.began_at = time.monotonic()
 
     @property
     def draining(self) -> bool:
         """Whether the instance is about to stop."""
-        return self._cells[0] != 0
+        return self.cells[0] != 0
 
     @draining.setter
     def draining(self, value: bool) -> None:
-        self._cells[0] = value
+        self.cells[0] = value
 
     @property
     def started(self) -> bool:
         """Whether the startup probe has held once."""
-        return self._cells[1] != 0
+        return self.cells[1] != 0
 
     @started.setter
     def started(self, value: bool) -> None:
-        self._cells[1] = value
+        self.cells[1] = value
 
-    @property
-    def finished_at(self) -> float:
-        """When an application worker last finished a request, in monotonic seconds; 0 if never."""
-        return self._cells[2]
+    def new_slot(self, now: float) -> Slot:
+        """A free slot, which is the caller's before its worker is forked; only the arbiter calls
+        it. If there is none it is one that nobody else sees."""
+        for number in range(_SLOTS):
+            slot = self._slot(number)
+            if not slot.pid:
+                slot.clear()
+                slot.pid, slot.beat_at = -1, now
+                self._slots_used = max(self._slots_used, number + 1)
+                return slot
+        return Slot()
 
-    @finished_at.setter
-    def finished_at(self, value: float) -> None:
-        self._cells[2] = value
+    def slots(self) -> list[Slot]:
+        """Those of the application workers that there are."""
+        slots = map(self._slot, range(int(self._slots_used)))
+        return [slot for slot in slots if slot.pid]
 
-    @property
-    def began_at(self) -> float:
-        """When the instance began, in monotonic seconds: the arbiter makes it at once."""
-        return self._cells[3]
-
-    @began_at.setter
-    def began_at(self, value: float) -> None:
-        self._cells[3] = value
+    def _slot(self, number: int) -> Slot:
+        start = _HEADER_CELLS + number * _SLOT_CELLS
+        return Slot(self.cells[start : start + _SLOT_CELLS])
 
 
 scoreboard = Scoreboard()

@@ -9,6 +9,24 @@ from petsage.scoreboard import Scoreboard
 from tests.fakes import in_a_child
 
 
+def test_each_worker_has_a_slot_of_its_own_until_it_ends():
+    scoreboard = Scoreboard()
+    first, second = scoreboard.new_slot(1.0), scoreboard.new_slot(2.0)
+    in_a_child(lambda: setattr(second, "busy", 3.0) or "")
+    assert [(slot.beat_at, slot.busy) for slot in scoreboard.slots()] == [(1, 0), (2, 3)]
+    first.clear()
+    assert [slot.beat_at for slot in scoreboard.slots()] == [2]
+    scoreboard.new_slot(3.0)
+    assert [slot.beat_at for slot in scoreboard.slots()] == [3, 2]
+
+
+def test_more_workers_than_slots_are_served_unseen():
+    scoreboard = Scoreboard()
+    for _ in range(5000):
+        scoreboard.new_slot(1.0)
+    assert len(scoreboard.slots()) == 4096
+
+
 def test_a_new_board_says_nothing_but_when_it_began():
     before = time.monotonic()
     scoreboard = Scoreboard()

@@ -44,15 +44,21 @@ class Condition:
     """Returns for each of its probes what is unwell, or nothing. It never waits."""
 
 
+class Caution(str):
+    """A reason for which a condition warns; it does not fail."""
+
+
 def condition_result(name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
     """A condition as the result that this probe gets.
 
     `ALL` and `SCRAPE` get the first reason of any probe but startup, which is unwell during every
     normal start.
     """
-    unwell = (reason for one, reason in reasons.items() if reason and one != "startup")
-    reason = reasons[probe] if probe in reasons else next(unwell, "")
-    return Result(name, Status.FAIL if reason else Status.PASS, reason, now, 0.0)
+    unwell = [reason for one, reason in reasons.items() if reason and one != "startup"]
+    unwell.sort(key=lambda reason: isinstance(reason, Caution))
+    reason = reasons[probe] if probe in reasons else next(iter(unwell), "")
+    status = Status.WARN if isinstance(reason, Caution) else Status.FAIL
+    return Result(name, status if reason else Status.PASS, reason, now, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,14 @@ class _Scrape:
         at = self.health.scoreboard.finished_at
         return [((), max(0.0, self.now - at))] if at else []
 
+    def busy_threads(self) -> _Samples:
+        return [((str(n),), slot.busy) for n, slot in enumerate(self.health.scoreboard.slots(), 1)]
+
+    def oldest_requests(self) -> _Samples:
+        slots = enumerate(self.health.scoreboard.slots(), 1)
+        began = [(str(n), slot.oldest_at) for n, slot in slots]
+        return [((name,), max(0.0, self.now - at) if at else 0.0) for name, at in began]
+
     def draining(self) -> _Samples:
         return [((), self.health.scoreboard.draining)]
 
@@ -161,6 +169,20 @@ _FAMILIES = (
         "Seconds since a worker last finished a request.",
         (),
         _Scrape.finished,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_worker_busy_threads",
+        "How many threads of an application worker have a request.",
+        ("worker",),
+        _Scrape.busy_threads,
+    ),
+    (
+        GaugeMetricFamily,
+        "petsage_worker_oldest_request_seconds",
+        "How long an application worker's oldest request runs; 0 if it has none.",
+        ("worker",),
+        _Scrape.oldest_requests,
     ),
     (
         GaugeMetricFamily,

@@ -1,122 +1,117 @@
-"""The condition `workers`: whether the application workers finish requests."""
+"""The condition `workers`: whether the application workers serve requests.
+
+It reads what each worker writes into its slot of the scoreboard; no request is ever sent. Busy is
+not stuck: while requests end, no worker is held. Idle is not stuck either.
+"""
 
 import socket
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from petsage import sockets
 from petsage.address import Address
 from petsage.clock import Clock
-from petsage.health.report import Condition
-from petsage.scoreboard import Scoreboard
+from petsage.health.report import Caution, Condition
+from petsage.scoreboard import Scoreboard, Slot
 
 READY_SECONDS = 5
-"""How long an ask may stay without any finished request before readiness fails."""
+"""How long all workers may be held before readiness fails."""
 
-_ASK_AGAIN_SECONDS = 1
-_ASK_TIMEOUT_SECONDS = 4  # below READY_SECONDS, in which another connection may be answered
+BEAT_SECONDS = 3
+"""A worker whose main loop has not turned for so long is stopped; it turns once a second."""
+
+_CONNECT_SECONDS = 0.05
 # A listener may have the unspecified address; a client needs the loopback one.
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Workers:
-    """Sends a request to the main listener, in a thread of its own, whenever a probe asks.
-
-    Busy is not stuck: that request may wait for as long as the workers finish any other. Idle is
-    not stuck: while no request waits, it does not count that none is finished.
-    """
+    """Reads the slots whenever a probe asks, and tries once a second whether anybody listens."""
 
     def __init__(
-        self, ask: Callable[[], None], scoreboard: Scoreboard, clock: Clock, stuck_seconds: float
+        self,
+        listens: Callable[[], bool],
+        scoreboard: Scoreboard,
+        clock: Clock,
+        stuck_seconds: float,
     ) -> None:
-        """`ask` sends one request: it returns when there is an answer, else it raises `OSError`. It
-        is called until it returns, or nobody listens. With 0 `stuck_seconds` live never fails."""
-        self._ask = ask
+        """`listens` says whether anybody listens on the main listener. With 0 `stuck_seconds` live
+        never fails."""
+        self._listens = listens
         self._board = scoreboard
         self._clock = clock
-        self._stuck_seconds = stuck_seconds
-        self._lock = threading.Lock()
-        self._asked_at = float("-inf")
-        self._waiting_since: float | None = None
+        self._stuck_seconds = stuck_seconds or float("inf")
+        self._tried_at = self._heard_at = float("-inf")
 
     def condition(self) -> Condition:
-        """The condition of each probe. It never waits: the request is sent by another thread."""
+        """The condition of each probe."""
         return Condition("workers", ("live", "ready", "startup"), self._reasons)
 
     def _reasons(self) -> dict[str, str]:
-        self._ask_beside()
-        silent = self._silent_seconds()
+        now, slots = self._clock.now(), self._board.slots()
+        held = [held_seconds(slot, now) for slot in slots]
+        silent = self._silent_seconds(now, slots)
+        blocked = max(min(held, default=0.0), silent)
+        some = self._some_held(now, slots)
+        reason = "no worker is free" if blocked > silent else "nobody accepts connections"
+        reason = f"{reason} for {blocked:.0f} s"
         return {
-            "live": _stuck(silent, self._stuck_seconds),
-            "ready": _stuck(silent, READY_SECONDS),
-            "startup": "" if self._board.finished_at else "no worker has answered yet",
+            "live": reason if self._is_dead(now, slots, blocked, silent >= blocked) else some,
+            "ready": reason if blocked >= READY_SECONDS else some,
+            "startup": "" if any(slot.has_begun for slot in slots) else "no worker has begun yet",
         }
 
-    def _silent_seconds(self) -> float:
-        """For how long an ask has waited while no request was finished; 0 if none waits."""
-        waiting_since = self._waiting_since
-        if waiting_since is None:
-            return 0.0
-        return self._clock.now() - max(waiting_since, self._board.finished_at)
+    def _silent_seconds(self, now: float, slots: Sequence[Slot]) -> float:
+        """For how long there has been nobody who listens, as far as anybody has asked."""
+        if now - self._tried_at >= 1:
+            self._tried_at = now
+            if (slots and self._listens()) or self._heard_at < 0:
+                self._heard_at = now
+        return self._tried_at - self._heard_at
 
-    def _ask_beside(self) -> None:
-        """Begins an ask, unless one is under way or the last one began within a second."""
-        now = self._clock.now()
-        with self._lock:
-            if self._waiting_since is not None or now - self._asked_at < _ASK_AGAIN_SECONDS:
-                return
-            self._waiting_since = self._asked_at = now
-        thread = threading.Thread(target=self._wait_for_answer, name="ask workers", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system has no thread left: nothing was asked
-            self._waiting_since = None
+    def _is_dead(self, now: float, slots: Sequence[Slot], blocked: float, is_silent: bool) -> bool:
+        """Whether a restart is all that is left: replacing the workers has not helped either."""
+        if is_silent or not any(is_beating(slot, now) for slot in slots):
+            return blocked >= self._stuck_seconds
+        board = self._board
+        is_in_vain = board.replaced_at > board.finished_at
+        is_long_ago = now - board.replaced_at >= self._stuck_seconds
+        is_blocked = blocked >= min(READY_SECONDS, self._stuck_seconds / 2)
+        return is_blocked and is_in_vain and is_long_ago
 
-    def _wait_for_answer(self) -> None:
-        """Asks again until there is an answer: the next connection may find a free thread."""
-        while self._still_waits():
-            pass
-        self._waiting_since = None
-
-    def _still_waits(self) -> bool:
-        try:
-            self._ask()
-        except TimeoutError:
-            return True
-        # A worker died with the ask, or a unix socket's queue is full.
-        except (ConnectionResetError, BrokenPipeError, BlockingIOError):
-            self._clock.wait(threading.Event(), _ASK_AGAIN_SECONDS)
-            return True
-        except OSError:  # nobody listens
-            return False
-        return False
-
-
-def _stuck(silent: float, limit: float) -> str:
-    if not limit or silent < limit:
-        return ""
-    return f"no worker has finished a request for {silent:.0f} s"
-
-
-def ask(address: Address) -> None:
-    """Gets any HTTP answer from a main listener; the request asks to be the connection's last.
-
-    Raises `TimeoutError` if no byte comes within 4 s, or another `OSError` if there is no answer.
-    """
-    deadline = time.monotonic() + _ASK_TIMEOUT_SECONDS
-    with _connected(address, deadline) as connection:
-        wire = sockets.Wire(connection, deadline)
-        wire.sendall(
-            b"GET /livez HTTP/1.1\r\nHost: localhost\r\nUser-Agent: PetSage\r\n"
-            b"Connection: close\r\n\r\n"
+    def _some_held(self, now: float, slots: Sequence[Slot]) -> str:
+        held = [slot for slot in slots if held_seconds(slot, now) >= self._stuck_seconds]
+        if not held:
+            return ""
+        since = min(slot.oldest_at or slot.beat_at for slot in held)
+        return Caution(
+            f"{len(held)} of {len(slots)} workers: a request runs for {now - since:.0f} s"
         )
-        if not wire.makefile().read(1):
-            raise ConnectionResetError("no answer")
 
 
-def _connected(address: Address, deadline: float) -> socket.socket:
-    if address.path:
-        return sockets.connect_unix(address.path, deadline)
+def is_beating(slot: Slot, now: float) -> bool:
+    """Whether a worker's main loop turns."""
+    return now - slot.beat_at < BEAT_SECONDS
+
+
+def held_seconds(slot: Slot, now: float) -> float:
+    """For how long a worker has had no free thread while none of its requests ended, or has not
+    turned at all."""
+    if not is_beating(slot, now):
+        return now - slot.beat_at
+    full_since = slot.full_since
+    return now - full_since if full_since else 0.0
+
+
+def listens(address: Address) -> bool:
+    """Whether anybody listens there: one connect, which no application sees. A full queue is
+    somebody's."""
+    kind = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     host = _THIS_HOST.get(address.host, address.host)
-    return sockets.connect(sockets.addresses_of(host), address.port, deadline)[0]
+    with socket.socket(socket.AF_UNIX if address.path else kind) as client:
+        client.settimeout(_CONNECT_SECONDS)
+        try:
+            client.connect(address.path or (host, address.port))
+        except (TimeoutError, BlockingIOError):
+            return True
+        except OSError:
+            return False
+    return True

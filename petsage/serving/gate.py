@@ -27,6 +27,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from petsage.scoreboard import Slot
 from petsage.serving.arrival import Arrival
 from petsage.serving.connection import Client, Connection, allowed_seconds
 from petsage.serving.threads import Bell, Threads
@@ -41,7 +42,7 @@ PROBE_HEAD_SECONDS = 2
 LINGER_SECONDS = 1
 
 _READ_BYTES = 64 * 1024
-_ACCEPT_AT_ONCE = 16
+_ACCEPT_AT_ONCE = 4
 _FIRST_SECONDS = 0.004
 _TURN_SECONDS = 0.25
 
@@ -58,6 +59,8 @@ class Gate(ThreadWorker):
     sockets: list[Any]
     probe = False
     """Whether this is the probe worker."""
+    slot = Slot()
+    """What the other processes read of this worker."""
 
     def init_process(self) -> None:
         self.method_queue = self.bell = Bell()
@@ -197,8 +200,17 @@ class Gate(ThreadWorker):
         conn.parser.unreader.unread(bytes(conn.arrival.data))
         conn.arrival = Arrival()
         conn.sock.begin()
-        self.running[conn] = time.monotonic()
+        self.running[conn] = now = time.monotonic()
+        if len(self.running) <= self.tpool.most:
+            self._show_running(now)
         self.tpool.submit(conn, len(self.running))
+
+    def _show_running(self, now: float) -> None:
+        """After a request has begun or ended."""
+        slot, count = self.slot, len(self.running)
+        slot.busy = min(count, self.tpool.most)
+        slot.oldest_at = next(iter(self.running.values()), 0.0)
+        slot.full_since = now if count >= self.tpool.most else 0.0
 
     def _ignore(self, conn: Connection) -> None:
         """While a thread serves a connection, what else it sends waits in the kernel."""
@@ -220,6 +232,7 @@ class Gate(ThreadWorker):
     def finish_request(self, conn: Connection, keep: bool) -> None:
         """A thread is done with a request. What is unsent goes first."""
         self.running.pop(conn)
+        self._show_running(time.monotonic())
         conn.keep = keep
         if conn.sock.has_unsent:
             self._wait(conn, self._flush, allowed_seconds(0), EVENT_WRITE)
@@ -305,6 +318,9 @@ class Gate(ThreadWorker):
         if (now := time.monotonic()) >= self._notify_at:
             self._notify_at = now + 1
             super().notify()
+            self.slot.has_begun, self.slot.beat_at = True, now
+            if self._is_crowded():
+                self.slot.waited_at = now
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         self.bell.is_asleep = True
@@ -322,11 +338,18 @@ class Gate(ThreadWorker):
         if now < self._turn_at and not force:
             return
         self._turn_at = now + _TURN_SECONDS
-        for conn in [conn for conn in self.waiting if force or conn.until <= now]:
-            self._close(conn)
+        is_held = 0 < self.slot.full_since < now - 1
+        for conn in list(self.waiting):
+            if force or conn.until <= now or (is_held and self._is_idle(conn)):
+                self._close(conn)
+
+    def _is_idle(self, conn: Connection) -> bool:
+        """Whether nothing is there of a request: on its next connection the client may find another
+        worker."""
+        return conn.react == self._read and not conn.arrival.data
 
     def _cap_keepalive(self, deadline: float) -> None:
         """A worker that stops does not wait for long for a request of which nothing is there."""
         for conn in self.waiting:
-            if conn.react == self._read and not conn.arrival.data:
+            if self._is_idle(conn):
                 conn.until = min(conn.until, deadline)

@@ -13,9 +13,10 @@ from typing import Any
 
 from petsage import logs
 from petsage.config import Config
-from petsage.scoreboard import scoreboard
+from petsage.scoreboard import Slot, scoreboard
 from petsage.serving.drain import Drain
 from petsage.serving.reload import Reload
+from petsage.serving.wedged import Wedged
 from petsage.serving.worker import Worker
 
 
@@ -27,6 +28,7 @@ def open_instance(server: Any, config: Config) -> None:
     gc.enable()
     Drain(server, config.drain_seconds).install()
     Reload(server, config.release).install()
+    Wedged(server, config.stuck_seconds).install()
     if config.bind.path and not server.systemd:
         Path(config.bind.path).chmod(0o666)
 
@@ -40,6 +42,8 @@ def pre_fork(server: Any, worker: Worker) -> None:
     worker.probe = bool(others) and not any(other.probe for other in others)
     if worker.probe:
         worker.age = math.inf  # the arbiter retires the worker with the lowest age
+    else:
+        worker.slot = scoreboard.new_slot(time.monotonic())
 
 
 def post_fork(server: Any, worker: Worker) -> None:
@@ -48,6 +52,13 @@ def post_fork(server: Any, worker: Worker) -> None:
     kept, other = (management, main) if worker.probe else (main, management)
     other.close()
     worker.sockets = [kept]
+    if not worker.probe:
+        worker.slot.pid = worker.pid
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """A worker ends, or has ended: gunicorn calls this in the worker or in the arbiter."""
+    getattr(worker, "slot", Slot()).clear()  # one that was adopted after a reload has none
 
 
 def serve_management(worker: Worker, config: Config) -> None:

@@ -37,6 +37,7 @@ pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
 pre_request = hooks.pre_request
 post_request = hooks.post_request
+worker_exit = child_exit = hooks.worker_exit
 
 
 def when_ready(server: Any) -> None:

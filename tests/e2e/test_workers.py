@@ -1,8 +1,8 @@
 """Promises of the probe worker: it answers whatever happens to any worker, and there is one."""
 
+import json
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def folder(tmp_path):
 @pytest.fixture
 def service(folder):
     """An instance with two application workers of two threads each."""
-    with served(folder, "odd:app", cwd=folder, workers=2, threads=2, stuck_seconds=2) as running:
+    with served(folder, "odd:app", cwd=folder, workers=2, threads=2, stuck_seconds=60) as running:
         wait_until(lambda: len(running.workers()) == 3)
         yield running
 
@@ -252,22 +252,114 @@ def _answers_soon(service):
         return False
 
 
-def test_workers_that_are_stuck_fail_the_live_probe_and_recover_by_themselves(service):
-    stopped = holders(service, service.main)
-    for worker in stopped:
-        os.kill(worker, signal.SIGSTOP)
-    asked = time.monotonic()
-    assert get(f"{service.management}/livez").status == 200
-    wait_until(lambda: get(f"{service.management}/livez").status == 503)
-    assert time.monotonic() - asked >= 2
-    assert (
-        b"[-]workers failed: no worker has finished a request for"
-        in get(f"{service.management}/livez").data
+def test_workers_that_are_stopped_fail_the_live_probe_and_recover_by_themselves(folder):
+    with served(folder, "odd:app", cwd=folder, workers=2, stuck_seconds=4) as service:
+        wait_until(lambda: len(service.workers()) == 3)
+        stopped = holders(service, service.main)
+        for worker in stopped:
+            os.kill(worker, signal.SIGSTOP)
+        assert get(f"{service.management}/livez").status == 200
+        wait_until(lambda: get(f"{service.management}/livez").status == 503)
+        reason = b"[-]workers failed: no worker is free for"
+        assert reason in get(f"{service.management}/livez").data
+        for worker in stopped:
+            os.kill(worker, signal.SIGCONT)
+        wait_until(lambda: get(f"{service.management}/livez").status == 200)
+        assert whole(service)
+
+
+def hold(clients, service, count):
+    """So many requests that sleep begin, and are with a thread."""
+    for _ in range(count):
+        clients.submit(_ask_in_vain, f"{service.main}/sleep")
+    wait_until(lambda: _busy_threads(service) >= count)
+
+
+def _busy_threads(service):
+    lines = get(f"{service.management}/metrics").data.decode().splitlines()
+    return sum(float(x.split()[1]) for x in lines if x.startswith("petsage_worker_busy_threads{"))
+
+
+def test_a_worker_whose_threads_are_all_held_leaves_new_connections_to_the_others(folder):
+    settings = {"workers": 2, "threads": 2, "stuck_seconds": 60}
+    with (
+        served(folder, "odd:app", cwd=folder, **settings) as service,
+        ThreadPoolExecutor(32) as clients,
+    ):
+        wait_until(lambda: len(service.workers()) == 3)
+        _, second = holders(service, service.main)
+        os.kill(second, signal.SIGSTOP)
+        hold(clients, service, 2)
+        os.kill(second, signal.SIGCONT)
+        assert [get(f"{service.main}/", timeout=2).status for _ in range(20)] == [200] * 20
+        assert {get(f"{service.management}/readyz").status for _ in range(20)} == {200}
+        os.killpg(service.process.pid, signal.SIGKILL)
+
+
+def test_a_wedged_worker_is_named_and_replaced_and_its_stacks_are_logged(folder):
+    settings = {"workers": 1, "threads": 2, "stuck_seconds": 2, "log_format": "json"}
+    with (
+        served(folder, "odd:app", cwd=folder, **settings) as service,
+        ThreadPoolExecutor(32) as clients,
+    ):
+        (wedged,) = holders(service, service.main)
+        hold(clients, service, 2)
+        assert get(f"{service.main}/", timeout=20).status == 200  # it waits for the new worker
+        assert wedged not in service.workers()
+        (line,) = [x for x in service.log.read_text().splitlines() if "is replaced" in x]
+        logged = json.loads(line)
+        assert logged["event"].startswith(f"Worker {wedged} is replaced: all its threads are busy")
+        assert "odd.py" in logged["trace"]
+        assert whole(service, workers=1)
+
+
+def test_while_nobody_waits_long_requests_only_warn(folder):
+    settings = {"workers": 1, "threads": 1, "stuck_seconds": 1}
+    with (
+        served(folder, "odd:app", cwd=folder, **settings) as service,
+        ThreadPoolExecutor(32) as clients,
+    ):
+        hold(clients, service, 1)
+        warning = b"[!]workers warn: 1 of 1 workers: a request runs for"
+        # The probe's own connect is no client: it goes away again.
+        wait_until(lambda: warning in get(f"{service.management}/livez?verbose").data)
+        os.killpg(service.process.pid, signal.SIGKILL)
+
+
+def test_when_the_new_workers_are_wedged_too_the_live_probe_fails(folder):
+    settings = {"workers": 1, "threads": 1, "stuck_seconds": 2}
+    with (
+        served(folder, "odd:app", cwd=folder, **settings) as service,
+        ThreadPoolExecutor(64) as clients,
+    ):
+        for _ in range(12):
+            clients.submit(_ask_in_vain, f"{service.main}/sleep")
+        wait_until(lambda: get(f"{service.management}/livez").status == 503, seconds=20)
+        assert "is replaced" in service.log.read_text()
+        os.killpg(service.process.pid, signal.SIGKILL)
+
+
+def test_no_probe_becomes_a_request_to_the_application(folder):
+    (folder / "counts.py").write_text(
+        "seen = []\n"
+        "def app(environ, start_response):\n"
+        "    seen.append(environ['PATH_INFO'])\n"
+        "    start_response('200 OK', [])\n"
+        "    return [' '.join(seen).encode()]\n"
     )
-    for worker in stopped:
-        os.kill(worker, signal.SIGCONT)
-    wait_until(lambda: get(f"{service.management}/livez").status == 200)
-    assert whole(service)
+    with served(folder, "counts:app", cwd=folder, workers=1) as service:
+        for probe in ("livez", "readyz", "startupz", "status", "metrics") * 5:
+            get(f"{service.management}/{probe}")
+        assert get(f"{service.main}/own").data == b"/own"
+
+
+def test_an_unlinked_unix_socket_is_found(folder, tmp_path):
+    main = tmp_path / "main.sock"
+    with served(folder, "odd:app", cwd=folder, bind=f"unix:{main}", stuck_seconds=6) as service:
+        main.unlink()
+        wait_until(lambda: get(f"{service.management}/readyz").status == 503)
+        assert b"nobody accepts connections for" in get(f"{service.management}/readyz").data
+        wait_until(lambda: get(f"{service.management}/livez").status == 503)
 
 
 def test_with_250_clients_on_4_threads_live_and_ready_stay_well(folder):

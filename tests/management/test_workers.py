@@ -1,203 +1,165 @@
-"""Promises of the condition that workers finish requests: busy is not stuck, idle is not stuck."""
+"""Promises of the condition that workers serve: busy is not stuck, idle is not stuck."""
 
 import socket
-import threading
 
 import pytest
 
 from petsage.address import Address
-from petsage.management.workers import Workers, ask
-from tests.fakes import ManualClock, in_a_child, without_threads
-from tests.support import free_port, wait_until
+from petsage.health.report import Caution
+from petsage.management.workers import Workers, listens
+from petsage.scoreboard import Scoreboard
+from tests.fakes import ManualClock
+from tests.support import free_port
+
+STUCK = 120
 
 
-class MainListener:
-    """What is asked: first it raises its errors, then it answers, or lets the ask wait."""
+class Instance:
+    """Some workers, as they write into their slots, and what the probes get."""
 
-    def __init__(self):
-        self.asks = 0
-        self.errors = []
-        self.go = threading.Event()
-        self.go.set()
+    def __init__(self, workers=2, stuck_seconds=STUCK):
+        self.clock = ManualClock()
+        self.board = Scoreboard()
+        self.listens = True
+        self.slots = [self.board.new_slot(self.clock.time) for _ in range(workers)]
+        for slot in self.slots:
+            slot.has_begun = True
+        asked = Workers(lambda: self.listens, self.board, self.clock, stuck_seconds)
+        self._reasons = asked.condition().reasons
+        self.answers()
 
-    def __call__(self):
-        self.asks += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        assert self.go.wait(30)
+    def answers(self):
+        """What the probes get now."""
+        return self._reasons()
+
+    def pass_seconds(self, seconds, stopped=()):
+        """The main loops turn, but those of the stopped workers."""
+        self.clock.time += seconds
+        for slot in self.slots:
+            if slot not in stopped:
+                slot.beat_at = self.clock.time
+
+    def hold(self, *slots):
+        """All threads of these workers get a request that does not end."""
+        for slot in slots:
+            slot.full_since = slot.oldest_at = self.clock.time
 
 
 @pytest.fixture
-def listener():
-    listener = MainListener()
-    yield listener
-    listener.go.set()
+def instance():
+    return Instance()
 
 
-@pytest.fixture
-def clock():
-    return ManualClock()
+def test_an_idle_hour_is_not_stuck(instance):
+    instance.pass_seconds(3600)
+    assert instance.answers() == {"live": "", "ready": "", "startup": ""}
 
 
-@pytest.fixture
-def verdict(listener, scoreboard, clock):
-    """What a probe gets now."""
-    reasons = Workers(listener, scoreboard, clock, stuck_seconds=120).condition().reasons
-    return lambda probe: reasons()[probe]
-
-
-def settled(verdict, listener, asks):
-    wait_until(lambda: listener.asks == asks)
-    wait_until(lambda: "ask workers" not in [t.name for t in threading.enumerate()])
-
-
-def test_an_ask_that_is_answered_says_nothing_is_stuck(verdict, listener, clock):
-    for asks in range(1, 5):
-        assert verdict("live") == verdict("ready") == ""
-        settled(verdict, listener, asks)
-        clock.time += 200
-
-
-def test_an_idle_hour_is_not_stuck(verdict, listener, clock):
-    assert verdict("live") == ""
-    settled(verdict, listener, 1)
-    clock.time += 3600
-    assert verdict("live") == verdict("ready") == ""
-
-
-def test_without_a_finished_request_readiness_fails_first_and_liveness_later(
-    verdict, listener, clock
-):
-    listener.go.clear()
-    assert verdict("live") == verdict("ready") == ""
-    clock.time += 4.9
-    assert verdict("ready") == ""
-    clock.time += 0.1
-    assert verdict("ready") == "no worker has finished a request for 5 s"
-    assert verdict("live") == ""
-    clock.time += 115
-    assert verdict("live") == "no worker has finished a request for 120 s"
-
-
-def test_busy_is_not_stuck(verdict, listener, clock, scoreboard):
-    listener.go.clear()
+def test_busy_is_not_stuck(instance):
     for _ in range(100):
-        assert verdict("live") == verdict("ready") == ""
-        clock.time += 4
-        scoreboard.finished_at = clock.time - 1
-    assert listener.asks == 1
+        instance.hold(*instance.slots)  # one request has ended, and another has begun
+        instance.pass_seconds(4)
+        assert instance.answers() == {"live": "", "ready": "", "startup": ""}
 
 
-@pytest.mark.parametrize(
-    "error",
-    [TimeoutError(), ConnectionResetError(), BrokenPipeError(), BlockingIOError()],
-    ids=lambda error: type(error).__name__,
-)
-def test_an_ask_without_an_answer_is_asked_again_and_counts_as_waiting(
-    verdict, listener, clock, error
-):
-    clock.patience_seconds = 0
-    listener.errors = [error, error]
-    listener.go.clear()
-    assert verdict("live") == ""
-    wait_until(lambda: listener.asks == 3)
-    clock.time += 120
-    assert verdict("live").startswith("no worker has finished a request for 12")
-    listener.go.set()
-    wait_until(lambda: verdict("live") == "")
+def test_while_all_threads_are_held_for_5_s_it_is_not_ready_but_live(instance):
+    instance.hold(*instance.slots)
+    instance.pass_seconds(4.9)
+    assert instance.answers()["ready"] == ""
+    instance.pass_seconds(0.1)
+    assert instance.answers()["ready"] == "no worker is free for 5 s"
+    assert instance.answers()["live"] == ""
 
 
-def test_what_an_ask_has_waited_does_not_outlive_it(verdict, listener, clock):
-    listener.errors = [TimeoutError()]  # a worker kept it, and was killed: the next one answers
-    assert verdict("live") == ""
-    settled(verdict, listener, 2)
-    clock.time += 3600
-    assert verdict("live") == verdict("ready") == ""
+def test_one_worker_that_is_held_is_named_and_fails_nothing(instance):
+    instance.hold(instance.slots[0])
+    instance.pass_seconds(121)
+    for probe in ("live", "ready"):
+        reason = instance.answers()[probe]
+        assert isinstance(reason, Caution)
+        assert reason == "1 of 2 workers: a request runs for 121 s"
 
 
-def test_where_nobody_listens_nothing_waits(verdict, listener, clock):
-    listener.errors = [ConnectionRefusedError()]
-    assert verdict("live") == ""
-    settled(verdict, listener, 1)
-    clock.time += 3600
-    assert verdict("live") == ""
+def test_live_fails_when_replacing_the_workers_has_not_helped(instance):
+    instance.hold(*instance.slots)
+    instance.pass_seconds(STUCK)
+    assert isinstance(instance.answers()["live"], Caution)
+    instance.board.replaced_at = instance.clock.time
+    instance.hold(*instance.slots)
+    instance.pass_seconds(STUCK - 1)
+    assert instance.answers()["live"] == ""
+    instance.pass_seconds(1)
+    assert instance.answers()["live"] == "no worker is free for 120 s"
+    instance.hold(*instance.slots)  # replaced again, and wedged again
+    instance.pass_seconds(5)
+    assert instance.answers()["live"] == "no worker is free for 5 s"
 
 
-def test_a_system_without_threads_is_not_taken_for_stuck_workers(scoreboard, clock):
-    reasons = Workers(lambda: None, scoreboard, clock, 120).condition().reasons
-
-    def live():
-        without_threads()
-        reasons()
-        clock.time += 1000
-        return reasons()["live"]
-
-    assert in_a_child(live) == ""
+def test_a_request_that_ended_after_the_replacement_shows_that_it_helped(instance):
+    instance.board.replaced_at = instance.clock.time
+    instance.board.finished_at = instance.clock.time + 1
+    instance.hold(*instance.slots)
+    instance.pass_seconds(STUCK + 1)
+    assert isinstance(instance.answers()["live"], Caution)
 
 
-def test_it_recovers_by_itself(verdict, listener, clock):
-    listener.go.clear()
-    assert verdict("live") == ""
-    clock.time += 500
-    assert verdict("live") != ""
-    listener.go.set()
-    wait_until(lambda: verdict("live") == "")
+def test_workers_that_are_stopped_fail_live_without_a_replacement(instance):
+    for second in range(STUCK):
+        assert instance.answers()["live"] == "" or second >= STUCK
+        instance.pass_seconds(1, stopped=instance.slots)
+    assert instance.answers()["live"] == "no worker is free for 120 s"
+    instance.pass_seconds(1)
+    assert instance.answers()["live"] == ""
 
 
-def test_asking_about_the_workers_is_free(verdict, listener, clock):
-    for _ in range(1000):
-        verdict("live")
-        verdict("ready")
-    settled(verdict, listener, 1)
-    assert listener.asks == 1
+@pytest.mark.parametrize("how", ["nobody listens", "no worker is there"])
+def test_where_nobody_listens_readiness_fails_first_and_liveness_later(instance, how):
+    if how == "nobody listens":
+        instance.listens = False
+    else:
+        for slot in instance.slots:
+            slot.clear()
+        instance.slots = []
+    for _ in range(STUCK):
+        instance.answers()
+        instance.pass_seconds(1)
+    assert instance.answers()["ready"] == "nobody accepts connections for 120 s"
+    assert instance.answers()["live"] == "nobody accepts connections for 120 s"
 
 
-def test_startup_waits_for_the_first_answer(verdict, scoreboard):
-    assert verdict("startup") == "no worker has answered yet"
-    scoreboard.finished_at = 7.0
-    assert verdict("startup") == ""
+def test_a_moment_without_a_worker_is_no_failure_however_idle_it_was(instance):
+    instance.pass_seconds(3600)
+    instance.answers()
+    for slot in instance.slots:
+        slot.clear()
+    instance.slots = []
+    instance.pass_seconds(1)
+    assert instance.answers()["live"] == instance.answers()["ready"] == ""
 
 
-def test_stuck_seconds_zero_is_never_stuck(listener, scoreboard, clock):
-    listener.go.clear()
-    reasons = Workers(listener, scoreboard, clock, stuck_seconds=0).condition().reasons
-    assert reasons()["live"] == ""
-    clock.time += 1e6
-    assert reasons()["live"] == ""
+def test_startup_waits_until_a_worker_takes_connections():
+    instance = Instance()
+    for slot in instance.slots:
+        slot.has_begun = False
+    assert instance.answers()["startup"] == "no worker has begun yet"
+    instance.slots[1].has_begun = True
+    assert instance.answers()["startup"] == ""
 
 
-def served_once(listener, answer):
-    def serve():
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(1000)
-            connection.sendall(answer)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    return thread
+def test_stuck_seconds_zero_is_never_stuck():
+    instance = Instance(stuck_seconds=0)
+    instance.board.replaced_at = instance.clock.time
+    instance.pass_seconds(1e6, stopped=instance.slots)
+    assert instance.answers()["live"] == ""
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 \r\n\r\n"])
-def test_any_answer_counts_over_tcp_and_over_a_unix_socket(tmp_path, answer):
-    tcp, unix = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
-    unix.bind(str(tmp_path / "main.sock"))
-    unix.listen()
-    for listener, address in (
-        (tcp, Address("0.0.0.0", tcp.getsockname()[1])),
-        (unix, Address(path=str(tmp_path / "main.sock"))),
-    ):
-        with listener:
-            thread = served_once(listener, answer)
-            ask(address)
-            thread.join(10)
-
-
-def test_no_answer_is_an_error(tmp_path):
-    with pytest.raises(ConnectionRefusedError):
-        ask(Address("127.0.0.1", free_port()))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = served_once(listener, b"")
-        with pytest.raises(ConnectionResetError):
-            ask(Address("127.0.0.1", listener.getsockname()[1]))
-        thread.join(10)
+def test_whoever_listens_is_heard_over_tcp_and_over_a_unix_socket(tmp_path):
+    path = str(tmp_path / "main.sock")
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path)
+        unix.listen(0)
+        assert listens(Address("0.0.0.0", tcp.getsockname()[1]))
+        assert all(listens(Address(path=path)) for _ in range(3))  # a full queue is somebody's
+        (tmp_path / "main.sock").unlink()
+        assert not listens(Address(path=path))
+    assert not listens(Address("127.0.0.1", free_port()))
