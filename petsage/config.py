@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -53,6 +54,19 @@ class _ChecksField(fields.Field[tuple[Check, ...]]):
         return declared_checks(value)
 
 
+class _ChecksFileField(_ChecksField):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[Check, ...]:
+        if "checks" in data:
+            raise ValidationError("PETSAGE_CHECKS is set too: leave one of them out")
+        try:
+            text = Path(value).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValidationError(f"cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ValidationError("is not UTF-8") from None
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
 def _whole(low: int, high: int) -> fields.Integer:
     message = f"must be a whole number from {low} to {high}"
     return fields.Integer(
@@ -90,6 +104,7 @@ class ConfigSchema(Schema):
     workers = _whole(1, 1024)
     threads = _whole(1, 1024)
     checks = _ChecksField()
+    checks_file = _ChecksFileField()
     drain_seconds = _seconds(0, 3600)
     graceful_seconds = _whole(1, 3600)
     stuck_seconds = _seconds(0, 86400)
@@ -158,6 +173,8 @@ class Config:
             problems += _contradicted(loaded.get("release"), baked_release())
         if problems:
             raise ConfigError(*problems)
+        if "checks_file" in loaded:
+            loaded["checks"] = loaded.pop("checks_file")
         return cls(**loaded)
 
 

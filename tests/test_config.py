@@ -29,6 +29,27 @@ def test_nothing_needs_to_be_set():
     assert re.fullmatch(r"[0-9a-f]{12}", config.instance)
 
 
+def test_the_checks_can_stand_in_a_file(tmp_path):
+    (tmp_path / "checks").write_text("\ufeffa=dns://pets.example\n b=disk:///\n")
+    config = Config.load({"PETSAGE_CHECKS_FILE": str(tmp_path / "checks")})
+    assert [check.name for check in config.checks] == ["a", "b"]
+
+
+def test_a_checks_file_that_is_wrong_is_reported_without_what_is_in_it(tmp_path):
+    file = tmp_path / "checks"
+    assert problems(CHECKS_FILE=str(file)) == [
+        "PETSAGE_CHECKS_FILE: cannot be read: No such file or directory"
+    ]
+    file.write_bytes(b"a=redis://:s3cr\xff@b")
+    assert problems(CHECKS_FILE=str(file)) == ["PETSAGE_CHECKS_FILE: is not UTF-8"]
+    file.write_text("a=redis://:s3#cret@b")
+    (problem,) = problems(CHECKS_FILE=str(file))
+    assert problem.startswith("PETSAGE_CHECKS_FILE: check 'a': must be of the form")
+    assert problems(CHECKS_FILE=str(file), CHECKS="a=dns://b") == [
+        "PETSAGE_CHECKS_FILE: PETSAGE_CHECKS is set too: leave one of them out"
+    ]
+
+
 def test_each_variable_is_read():
     config = Config.load(
         {
@@ -167,7 +188,8 @@ def test_a_port_that_kubernetes_would_not_set_is_a_mistake(name):
 
 
 def test_every_setting_has_a_variable_and_every_variable_a_setting():
-    assert set(ConfigSchema._declared_fields) == set(Config.__dataclass_fields__)
+    variables = set(ConfigSchema._declared_fields) - {"checks_file"}  # it loads the checks
+    assert variables == set(Config.__dataclass_fields__)
 
 
 def test_the_declared_checks_are_not_in_its_repr():

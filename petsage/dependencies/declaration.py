@@ -9,14 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from petsage.checks import NAME, PROBES, SMOKE_TEST, Check
 from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
+from petsage.dependencies.password_file import with_password_of
 from petsage.dependencies.schemes import Location, Option, Run, Scheme, load, provided
 from petsage.dependencies.scrubbing import Scrubbed, secrets_of
 from petsage.errors import nearest
@@ -52,6 +54,12 @@ def _probes(text: str) -> frozenset[str]:
     return probes
 
 
+def _file(text: str) -> Path:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError
+    return Path(text)
+
+
 OPTIONS: Mapping[str, fields.Field[Any]] = {
     "timeout": Option(_seconds(0.001, 3600), "a number of seconds from 0.001 to 3600", 2.0),
     "fresh": Option(_seconds(0, 86400), "a number of seconds from 0 to 86400", 5.0),
@@ -61,6 +69,9 @@ OPTIONS: Mapping[str, fields.Field[Any]] = {
     "probes": Option(_probes, f"some of {', '.join(PROBES)}, with commas", _DEFAULT_PROBES),
 }
 """The options that every scheme has, each with what it must be and its default."""
+
+_PASSWORD_FILE = {"password-file": Option(_file, "an absolute path", None)}
+"""The option of each scheme whose URLs may have a password."""
 
 
 def declared_checks(text: str) -> tuple[Check, ...]:
@@ -174,6 +185,7 @@ def _decodes(text: str) -> bool:
 def _options(scheme: Scheme, fragment: str) -> dict[str, Any]:
     """Every option's value, defaults included. A missing driver is one problem among the others."""
     known = {**OPTIONS, **scheme.options}
+    known |= _PASSWORD_FILE if "(?P<password>" in scheme.pattern else {}
     problems = [missing] if (missing := scheme.missing()) else []
     given: dict[str, str] = {}
     for piece in filter(None, fragment.split("&")):
@@ -208,7 +220,7 @@ def _assembled(
         options={option: options[option] for option in scheme.options},
     )
     name = name or _name(location)
-    run = Scrubbed(_run(scheme, location), secrets_of(parts))
+    run = _secret_run(scheme, location, parts, options.get("password-file"))
     try:
         return Check(
             name,
@@ -222,6 +234,21 @@ def _assembled(
         )
     except ValueError as error:  # the check's own message, which begins with its name
         raise ValidationError(str(error).removeprefix(f"check {name!r}: ")) from None
+
+
+def _secret_run(
+    scheme: Scheme, location: Location, parts: Mapping[str, str], file: Path | None
+) -> Run:
+    if file is None:
+        return Scrubbed(_run(scheme, location), secrets_of(parts))
+    if location.password:
+        raise ValidationError("password-file: the URL itself has a password")
+
+    def with_password(password: str) -> Run:
+        secrets = secrets_of({**parts, "password": quote(password, safe="")})
+        return Scrubbed(_run(scheme, replace(location, password=password)), secrets)
+
+    return Scrubbed(with_password_of(file, with_password), secrets_of(parts))
 
 
 def _run(scheme: Scheme, location: Location) -> Run:

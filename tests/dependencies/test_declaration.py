@@ -48,6 +48,38 @@ def _problems(text: str) -> list[str]:
     return messages
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://cache#password-file=secret", "password-file must be an absolute path"),
+        ("redis://:s3cret@cache#password-file=/x", "password-file: the URL itself has a password"),
+        ("tcp://cache:1#password-file=/x", "unknown option; known are"),
+        ("http://u@cache?a@b#password-file=/x", "must be of the form"),
+    ],
+)
+def test_a_password_file_that_cannot_be_meant_is_refused(url: str, problem: str) -> None:
+    (found,) = _problems(f"it={url}")
+    assert problem in found
+    assert "s3cret" not in found
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "its password file: No such file or directory"),
+        (b"\n", "its password file does not hold 1 to 4096 bytes of text"),
+        (b"x" * 4097, "its password file does not hold 1 to 4096 bytes of text"),
+        (b"\xff", "its password file is not UTF-8"),
+    ],
+)
+def test_a_password_file_that_is_wrong_fails_and_its_path_is_shown_nowhere(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / "f").write_bytes(content)
+    assert verdict(f"redis://127.0.0.1:9#password-file={tmp_path}/f", str(tmp_path)) == reason
+
+
 def test_every_scheme_has_a_url_here() -> None:
     assert set(URLS) == set(SCHEMES)
 

@@ -15,6 +15,8 @@ import pytest
 import redis
 from psycopg import sql
 
+from petsage.checks import CheckFailed
+from petsage.dependencies.declaration import check_from_url
 from tests.certificates import Authority, Files
 from tests.declared import AWKWARD_PASSWORDS, verdict, verdicts_where_names_have
 from tests.e2e import servers
@@ -150,6 +152,20 @@ def test_a_password_of_any_characters_works_when_it_is_encoded(kind: _Kind, pass
 def test_a_wrong_password_fails_and_is_shown_nowhere(kind: _Kind, password: str) -> None:
     kind.set_password(kind.server, "another")
     assert kind.refusal in verdict(kind.url(password), password)
+
+
+def test_a_password_is_read_from_its_file_at_each_run(kind: _Kind, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    url = f"{kind.scheme}://app@{HOST}:{kind.server.port}{kind.path}#password-file={file}"
+    check = check_from_url(url)
+    for number, password in enumerate(AWKWARD_PASSWORDS):
+        kind.set_password(kind.server, password)
+        with pytest.raises(CheckFailed) as failed:
+            check.run()
+        assert password not in str(failed.value)
+        assert str(file) not in str(failed.value)
+        file.write_text(password + ("", "\n")[number % 2], encoding="utf-8")
+        assert check.run() is None
 
 
 def test_a_server_that_is_down_fails(kind: _Kind) -> None:
