@@ -16,11 +16,11 @@ from tests.deploy.printed import IMAGE, Manifests, printed, run
 from tests.support import ROOT, tool
 
 README = re.findall(
-    r"```yaml\n(resources: .*?|apiVersion: autoscaling.*?)```",
+    r"```yaml\n(resources: .*?|apiVersion: .*?)```",
     (ROOT / "README.md").read_text(encoding="utf-8"),
     re.DOTALL,
 )
-"""The kustomization of the README, and the patch beside it."""
+"""The README's kustomization, its patch, the patch and the Ingress, the patch for Argo CD."""
 
 VERSIONS = ["1.31", kubernetes_validate.latest_version()]
 
@@ -55,6 +55,10 @@ PATCHES = {
     "image": _THESE + "images: [{name: registry.example/petsage, newTag: 2.0.0}]\n",
     "replicas": _THESE + "patchesStrategicMerge: [count.yaml]\n",
     "readme": README[0],
+    "ingress": (
+        "resources: [petsage.yaml, readme-3.yaml]\npatchesStrategicMerge: [readme-2.yaml]\n"
+    ),
+    "argo-cd": _THESE + "patchesStrategicMerge: [readme-4.yaml]\n",
 }
 """What people change with kustomize, in the form that version 2.0 takes as well as today's."""
 
@@ -65,6 +69,8 @@ def _kustomized(change: str, folder: Path) -> Manifests:
     (folder / "petsage.yaml").write_text(text)
     (folder / "minimum.yaml").write_text(README[1])
     (folder / "count.yaml").write_text(_COUNT)
+    for number, block in enumerate(README):
+        (folder / f"readme-{number}.yaml").write_text(block)
     (folder / "kustomization.yaml").write_text(PATCHES[change])
     command = [tool("kubectl"), "kustomize", str(folder)]
     return Manifests.read(subprocess.check_output(command, text=True, timeout=60))
@@ -339,6 +345,25 @@ def test_a_kustomized_deployment_is_what_was_wanted(tmp_path_factory):
     assert changed("image").container("Job")["image"].endswith(":2.0.0")
     assert changed("replicas").spec("Deployment")["replicas"] == 5
     assert changed("readme").spec("HorizontalPodAutoscaler")["minReplicas"] == 5
+    annotations = changed("argo-cd").object("Job")["metadata"]["annotations"]
+    assert annotations["argocd.argoproj.io/hook"] == "PostSync"
+
+
+def test_the_ingress_of_the_readme_sends_to_the_service_and_is_believed(tmp_path):
+    manifests = _kustomized("ingress", tmp_path)
+    (rule,) = manifests.spec("Ingress")["rules"]
+    (path,) = rule["http"]["paths"]
+    backend = path["backend"]["service"]
+    assert backend["name"] == manifests.object("Service", "")["metadata"]["name"]
+    (port,) = manifests.spec("Service", "")["ports"]
+    assert backend["port"]["name"] == port["name"]
+    assert manifests.config().proxies == 1
+
+
+def test_hadolint_finds_nothing_in_the_readmes_image_of_an_application():
+    (text,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = subprocess.run([tool("hadolint"), "-"], input=text, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "")
 
 
 # --- the PodMonitor

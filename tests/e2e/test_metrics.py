@@ -224,6 +224,56 @@ def test_no_alert_fires_while_all_is_well(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def pod(name, values, namespace, **labels):
+    """A series as the Prometheus operator labels those of a PodMonitor."""
+    job = f"{namespace}/shop"
+    pod = labels.pop("pod", "shop-1")
+    return series(
+        name, values, job=job, namespace=namespace, pod=pod, instance="10.0.0.1", **labels
+    )
+
+
+def test_whatever_the_job_is_called_a_pod_that_is_down_is_named(tmp_path):
+    given = [
+        pod("up", "1 0x9", "production"),
+        pod("petsage_info", "1 _x9", "production", release="r1"),
+        pod("up", "1x9", "staging"),
+        pod("petsage_info", "1x9", "staging", release="r1"),
+        series("up", "0x9", job="somebody-elses", instance="b"),
+    ]
+    alert = {"severity": "critical", "job": "production/shop", "namespace": "production"}
+    expected = {
+        "eval_time": "3m",
+        "alertname": "PetSageDown",
+        "exp_alerts": [
+            {
+                "exp_labels": {**alert, "pod": "shop-1", "instance": "10.0.0.1"},
+                "exp_annotations": {
+                    "summary": "production/shop-1 does not answer on its management listener"
+                },
+            }
+        ],
+    }
+    done = rules_test(
+        tmp_path, [{"interval": "1m", "input_series": given, "alert_rule_test": [expected]}]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_two_releases_in_two_namespaces_are_not_mixed(tmp_path):
+    given = [
+        pod("petsage_info", "1x60", "production", release="r1"),
+        pod("petsage_info", "1x60", "staging", release="r2"),
+    ]
+    mixed = [*given, pod("petsage_info", "1x60", "staging", release="r1", pod="shop-2")]
+    for found, count in ((given, 0), (mixed, 1)):
+        expected = [firing("PetSageMixedReleases", "50m", count)]
+        done = rules_test(
+            tmp_path, [{"interval": "1m", "input_series": found, "promql_expr_test": expected}]
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_drain_of_the_usual_length_alerts_nobody(tmp_path):
     drain = status_series("drain", "1 0x4 1x20", "0x25", "0 1x4 0x20")
     given = [*drain, series("petsage_draining", "0 1x4 0x20")]
