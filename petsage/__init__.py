@@ -60,7 +60,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     from petsage.config import Config
 
     config = config or Config.load()
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None, template_folder="docs")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     if hops := config.proxies:
         # The application is a WSGI callable of its own, as Flask's manual has it.
@@ -88,8 +88,8 @@ def create_management_app(
     from petsage.config import Config
     from petsage.health.monitor import Monitor
     from petsage.health.service import Health, Identity, drain
+    from petsage.management import hosts, workers
     from petsage.management import views as management
-    from petsage.management import workers
     from petsage.printable import one_line
     from petsage.scoreboard import scoreboard
 
@@ -104,4 +104,7 @@ def create_management_app(
     )
     monitor = Monitor(checks, [drain(scoreboard), asked.condition()])
     identity = Identity(config.release, config.instance)
-    return management.create_app(Health(monitor, scoreboard, identity))
+    app = management.create_app(Health(monitor, scoreboard, identity))
+    if hosts.is_loopback(config.management_bind):
+        hosts.refuse_names(app)
+    return app

@@ -3,24 +3,36 @@
 import base64
 import functools
 import hashlib
+from collections.abc import Iterable
 from importlib.resources import files
 
 from flask import render_template
 from markupsafe import Markup
 
 from petsage.checks import Result, Status
-from petsage.health.history import RESULTS
+from petsage.health.history import RESULTS, Change
 from petsage.management.status import Overview
+
+FLAP_SECONDS = 600
 
 _STEP, _WIDTH, _HALF = 4, 3, 12  # of a picture, in pixels
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
-def render(page: Overview) -> str:
-    """The page. Only within an application's context."""
+def render(page: Overview, whole: bool = False) -> str:
+    """The page; `whole` opens its lists. Only within an application's context."""
     style, script, _ = _pieces()
     return render_template(
-        "status.html", page=page, style=style, script=script, bars=bars, counts=counts, span=span
+        "status.html",
+        page=page,
+        changes=grouped(page.changes),
+        flap_seconds=FLAP_SECONDS,
+        open=whole,
+        style=style,
+        script=script,
+        bars=bars,
+        counts=counts,
+        span=span,
     )
 
 
@@ -46,6 +58,28 @@ def _pieces() -> tuple[Markup, Markup, str]:
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def grouped(changes: Iterable[Change]) -> list[tuple[Change, int]]:
+    """Each change, the newest first, and how many it stands for: a check that flaps is one row.
+
+    A check flaps that changes four times or more within `FLAP_SECONDS`.
+    """
+    groups: list[list[Change]] = []
+    latest: dict[str, list[Change]] = {}
+    for change in changes:
+        group = latest.get(change.name)
+        if group and group[0].result.at - change.result.at <= FLAP_SECONDS:
+            group.append(change)
+        else:
+            latest[change.name] = [change]
+            groups.append(latest[change.name])
+    rows = [
+        row
+        for group in groups
+        for row in ([(group[0], len(group))] if len(group) > 3 else [(one, 1) for one in group])
+    ]
+    return sorted(rows, key=lambda row: row[0].result.at, reverse=True)
 
 
 def bars(results: tuple[Result, ...]) -> dict[Status, str]:

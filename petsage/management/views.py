@@ -86,7 +86,9 @@ def status_page() -> Response:
     if _wanted("text/html", "application/json") == "application/json":
         response = _unstored(_recent().get("json", _status_json), "application/json")
     else:
-        response = _unstored(_recent().get("page", _page), "text/html; charset=utf-8")
+        whole = "open" in request.args
+        body = _recent().get(f"page {whole}", lambda: page.render(_overview(), whole))
+        response = _unstored(body, "text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = page.security_policy()
     response.headers["Referrer-Policy"] = "no-referrer"
     response.vary.add("Accept")
@@ -107,10 +109,6 @@ def _overview() -> status.Overview:
 
 def _status_json() -> bytes | str:
     return status_json(_overview())
-
-
-def _page() -> bytes | str:
-    return page.render(_overview())
 
 
 def _wanted(*offers: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 from selenium import webdriver
@@ -51,3 +52,13 @@ def requested(driver: webdriver.Chrome) -> set[str]:
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """What the browser's console holds against the page."""
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def violations(driver: webdriver.Chrome) -> dict[str, list[str]]:
+    """What axe holds against the page as it is now: of each rule, the elements' selectors."""
+    axe = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    driver.execute_script(axe)
+    found = driver.execute_async_script("axe.run().then(arguments[0])")
+    return {
+        one["id"]: [str(node["target"]) for node in one["nodes"]] for one in found["violations"]
+    }

@@ -52,6 +52,7 @@ def test_the_image_answers_as_process_1_and_drains(image, tmp_path):
     with serving(image, tmp_path, drain_seconds=1) as (process, name, main, management):
         answer = get(f"{main}/api/v1/smoke-test")
         assert (answer.status, answer.headers["PetSage-Release"]) == (200, "2.0-rc.1")
+        assert b"width=device-width" in get(f"{main}/docs").data
         status = Path(f"/proc/{image.pid(name)}/status").read_text()
         assert re.search(r"NSpid:\t\d+\t1\n", status)
         assert re.search(r"Uid:\t65532\t", status)

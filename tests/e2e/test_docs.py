@@ -8,7 +8,7 @@ from selenium.webdriver.support.expected_conditions import (
 )
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.e2e.browser import chromium, complaints, requested
+from tests.e2e.browser import chromium, complaints, requested, violations
 from tests.support import served
 
 
@@ -38,3 +38,26 @@ def test_the_smoke_test_can_be_tried_out_and_no_other_host_is_asked(service, tmp
         assert f"{service.main}/api/v1/smoke-test" in urls
         assert all(url.startswith(service.main) for url in urls), urls
         assert complaints(browser) == []
+
+
+SWAGGER_UIS_OWN = {"heading-order", "nested-interactive", "region"}
+"""Its headings, its buttons in buttons, and its title outside of a landmark."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_as_wide_as_the_screen_and_axe_finds_only_what_is_swagger_uis_own(
+    service, tmp_path, width
+):
+    with chromium(tmp_path) as browser:
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(f"{service.main}/docs")
+        summary = (By.CSS_SELECTOR, ".opblock-summary-control")
+        WebDriverWait(browser, 30).until(element_to_be_clickable(summary)).click()
+        opened = (By.CSS_SELECTOR, ".try-out__btn")
+        WebDriverWait(browser, 30).until(element_to_be_clickable(opened))
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        # What opens is not opaque at once, and its contrast is less until then.
+        style = "return document.getAnimations().length"
+        WebDriverWait(browser, 30).until(lambda b: b.execute_script(style) == 0)
+        assert set(violations(browser)) <= SWAGGER_UIS_OWN

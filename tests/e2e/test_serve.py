@@ -196,3 +196,23 @@ def test_it_runs_from_any_folder_without_writing_there(tmp_path):
     with served(tmp_path.parent, cwd=tmp_path) as running:
         assert get(f"{running.main}/livez").status == 200
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["/status", "/readyz?verbose", "/metrics", "/", "/nope"])
+def test_no_web_page_reads_the_management_listener_through_a_name_of_its_own(tmp_path, path):
+    with served(tmp_path, workers=1) as service:
+        refused = get(f"{service.management}{path}", headers={"Host": "evil.example:8001"})
+        assert (refused.status, refused.headers["Content-Type"]) == (421, "application/json")
+        assert b"evil" not in refused.data
+        port = service.management.rpartition(":")[2]
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
+            expected = 404 if path == "/nope" else 200
+            assert get(f"{service.management}{path}", headers={"Host": host}).status == expected
+
+
+def test_a_management_listener_for_others_answers_to_every_name(tmp_path):
+    port = free_port()
+    ready = lambda: get(f"http://127.0.0.1:{port}/startupz").status == 200  # noqa: E731
+    with served(tmp_path, workers=1, management_bind=f"0.0.0.0:{port}", ready=ready):
+        answer = get(f"http://127.0.0.1:{port}/readyz", headers={"Host": "petsage:8001"})
+        assert answer.status == 200

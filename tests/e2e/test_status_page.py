@@ -15,7 +15,7 @@ from petsage.health.monitor import Monitor
 from petsage.health.service import Health, Identity, drain
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
-from tests.e2e.browser import chromium, complaints, requested
+from tests.e2e.browser import chromium, complaints, requested, violations
 from tests.fakes import Subject, check, condition
 from tests.support import get, served, wait_until
 
@@ -267,3 +267,78 @@ def test_nothing_is_wider_than_the_screen(browser, width):
             assert word in text(browser, "main")
         reason = browser.find_element(By.CSS_SELECTOR, "#check-database .reason")
         assert reason.size["width"] >= 150
+
+
+def listed(browser, selector):
+    """The texts of the rows that are shown."""
+    rows = browser.find_elements(By.CSS_SELECTOR, f"{selector} tbody tr")
+    return [row.text for row in rows if row.is_displayed()]
+
+
+def changed(url, subjects, times):
+    """Asks, and makes each of them well or unwell, so many times."""
+    for number in range(times):
+        for subject in subjects:
+            subject.error = None if number % 2 else CheckFailed("down")
+        get(f"{url}/readyz")
+
+
+def fleeting(name, subject):
+    return check(name, subject, fresh_seconds=0, stale_seconds=1)
+
+
+def test_a_check_that_flaps_is_one_line(browser):
+    flapping, steady = Subject(), Subject()
+    with instance(fleeting("flapping", flapping), fleeting("steady", steady)) as url:
+        changed(url, [steady], 2)
+        changed(url, [flapping], 12)
+        browser.get(f"{url}/status")
+        rows = listed(browser, ".changes")
+        assert len(rows) == 3
+        assert "12 changes in 10 min" in rows[0]
+        assert "flapping" in rows[0]
+        found = get(f"{url}/status", headers={"Accept": "application/json"}).json()
+        assert len(found["changes"]) == 14
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_both_lists_show_ten_entries_and_open_on_demand(browser, scripts):
+    subjects = [Subject() for _ in range(12)]
+    checks = [fleeting(f"c{number}", one) for number, one in enumerate(subjects)]
+    off = {"value": not scripts}
+    with instance(*checks) as url:
+        changed(url, subjects, 1)
+        for number in range(13):
+            get(f"{url}/livez", headers={"User-Agent": f"agent {number}"})
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", off)
+        try:
+            browser.get(f"{url}/status")
+            for selector in (".changes", ".ledger"):
+                assert len(listed(browser, selector)) == 10
+            for selector, count in ((".changes", 12), (".ledger", 14)):
+                browser.find_element(By.CSS_SELECTOR, f"{selector} + details > summary").click()
+                assert len(listed(browser, selector)) == count
+            if scripts:
+                browser.execute_script("window.seen = document.querySelector('footer').innerText")
+                footer = "return document.querySelector('footer').innerText !== window.seen"
+                wait_until(lambda: browser.execute_script(footer))
+            else:
+                browser.find_element(By.LINK_TEXT, "Keep them open").click()
+                browser.refresh()
+            assert len(listed(browser, ".changes")) == 12
+            assert len(listed(browser, ".ledger")) == 14
+        finally:
+            browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_on_the_page(browser, scheme, width):
+    subjects = [Subject() for _ in range(12)]
+    checks = [fleeting(f"c{number}", one) for number, one in enumerate(subjects)]
+    with instance(*mixed(), *checks) as url, screen(browser, width, scheme):
+        changed(url, subjects, 1)
+        changed(url, subjects[:1], 6)
+        for path in ("/status", "/status?open"):
+            browser.get(f"{url}{path}")
+            assert violations(browser) == {}

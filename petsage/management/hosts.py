@@ -1,0 +1,43 @@
+"""Whom a request means by its Host header, on a listener that only this machine reaches.
+
+A web page in an operator's browser can have a name of its own resolve to 127.0.0.1, and would read
+the answer as its own site's (DNS rebinding). Such a request names the page's host.
+"""
+
+import ipaddress
+import re
+
+from flask import Flask, abort, request
+
+from petsage.address import Address
+
+
+def is_literal(host: str) -> bool:
+    """Whether the header, its port aside, is an IP literal or `localhost` (RFC 9110, 7.2)."""
+    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", host, re.ASCII)
+    if not found:
+        return False
+    try:
+        return (found[2] or "").lower() == "localhost" or bool(
+            ipaddress.IPv6Address(found[1]) if found[1] else ipaddress.IPv4Address(found[2])
+        )
+    except ValueError:
+        return False
+
+
+def is_loopback(address: Address) -> bool:
+    """Whether only this machine reaches the address, by a name or a number."""
+    try:
+        return address.host == "localhost" or ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_names(app: Flask) -> None:
+    """Answers 421 to whoever asks the application under another name. A client without a Host
+    header is no browser."""
+
+    @app.before_request
+    def refuse() -> None:
+        if not is_literal(request.environ.get("HTTP_HOST", "localhost")):
+            abort(421, "This listener answers for IP addresses and localhost alone.")
