@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 
 from petsage.checks import Check, Result, Status
 from petsage.clock import Clock, SystemClock
@@ -86,14 +85,15 @@ class Monitor:
         `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
         """
         conditions, asks = self._members[probe].chosen(names)
-        results = [ask.slot.result for ask in asks]
-        # The clock is read after the results: an age below zero means that it was set back.
         now = self.clock.now()
-        if not all(map(Ask.is_settled, asks, results, repeat(now))):
+        results = [result for ask in asks if (result := ask.fresh_result(now))]
+        if len(results) < len(asks):
             now, results = self._refreshed(asks, self._limits[probe].deadline_seconds)
+        if not conditions:
+            return Report(probe, tuple(results), now)
         reasons = {one.name: one.reasons() for one in conditions}
         known = [self._known(name, said, probe, now) for name, said in reasons.items()]
-        return Report(probe, (*known, *filter(None, results)), now, reasons)
+        return Report(probe, (*known, *results), now, reasons)
 
     def past(self, name: str) -> Past:
         """What is remembered of a check, or of a condition."""
@@ -113,9 +113,7 @@ class Monitor:
                 self._history.notice(whole)
         return condition_result(name, reasons, probe, now)
 
-    def _refreshed(
-        self, asks: Collection[Ask], deadline: float
-    ) -> tuple[float, list[Result | None]]:
+    def _refreshed(self, asks: Collection[Ask], deadline: float) -> tuple[float, list[Result]]:
         """Begins the runs that are due, and waits for those whose results are needed.
 
         Returns when that was over, and a result for each ask.

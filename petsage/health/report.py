@@ -1,7 +1,7 @@
 """What a probe gets: a report, how old its results may be, and how long it may take."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from petsage.checks import Result, Status, worst
 
@@ -20,6 +20,8 @@ class Limits:
     fresh_seconds: float = float("inf")
     stale_seconds: float = float("inf")
 
+
+_FAIL = Status.FAIL
 
 # A kubelet gives up after 1 s by default. A person or a pipeline waits, and wants new results.
 _PROBE = Limits(deadline_seconds=0.8)
@@ -69,7 +71,7 @@ class Report:
     results: tuple[Result, ...]
     at: float
     """When it was made, in the clock's seconds."""
-    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, str]] | None = None
     """What is unwell of each condition, for each of its probes."""
     latched: bool = False
     """Whether it passes whatever the results are: the startup probe after the start."""
@@ -82,9 +84,9 @@ class Report:
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the checks that fail this report."""
-        return tuple(result.name for result in self.failures)
+        return () if self.latched else tuple([r.name for r in self.results if r.status is _FAIL])
 
     @property
     def failures(self) -> tuple[Result, ...]:
         """The results that fail this report."""
-        return tuple(r for r in self.results if r.status is Status.FAIL and not self.latched)
+        return () if self.latched else tuple([r for r in self.results if r.status is _FAIL])

@@ -127,12 +127,16 @@ class Ask:
         fresh = min(slot.check.fresh_seconds, limits.fresh_seconds)
         return cls(slot, fresh, min(slot.check.stale_seconds, limits.stale_seconds))
 
-    def is_settled(self, result: Result | None, now: float) -> bool:
-        """Whether a result is fresh, and no run has hung since. It needs no lock."""
+    def fresh_result(self, now: float) -> Result | None:
+        """The result if it is fresh, and no run has hung since. It needs no lock.
+
+        An age below zero is left to `decide`: a result has just come, or the clock was set back.
+        """
+        result, run = self.slot.result, self.slot.run
         if result is None or not 0 <= now - result.at < self.fresh_seconds:
-            return False
-        run = self.slot.run
-        return run is None or run.overdue or now < run.began + self.slot.check.timeout_seconds
+            return None
+        hangs = run and not run.overdue and now >= run.began + self.slot.check.timeout_seconds
+        return None if hangs else result
 
     def decide(self, now: float, work: Callable[[Slot, Run], None]) -> Decision:
         """Decides once how old a result may be, and begins a run if one is due: with `work`.

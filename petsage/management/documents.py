@@ -59,7 +59,7 @@ def _observations(
     """How long a check took, and what it has observed, each as a measurement of its own."""
     content = {
         # Section 4.2: a condition is the system's, a check is a component's.
-        "component_type": "system" if result.name in report.conditions else "component",
+        "component_type": "system" if result.name in (report.conditions or ()) else "component",
         "status": result.status.value,
         "time": datetime.fromtimestamp(zero + result.at, UTC),
         # Section 4.9: "output" is left out when the status is pass.

@@ -88,7 +88,7 @@ def _probe_status(health: Health, probe: str, report: Report) -> Status:
     if probe == "startup" and health.scoreboard.started:
         return Status.PASS
     results = {result.name: result for result in report.results}
-    for name, reasons in report.conditions.items():
+    for name, reasons in (report.conditions or {}).items():
         if probe in reasons:
             results[name] = condition_result(name, reasons, probe, report.at)
     return worst(results[name].status for name in health.monitor.names(probe))
