@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from petsage import sockets
 from petsage.address import Address
@@ -30,6 +30,8 @@ MAX_BODY_BYTES = 64 * 1024
 WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
 """The steps after the request."""
 
+# A value in a query, or a name without one, of more than three characters.
+_LONGER = re.compile(r"(^|&)([^&=]*+=(?=[^&]))?+([^&]{4,})")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -101,6 +103,13 @@ class Target:
         printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
         return cls(printed, asked, host, port, url.scheme == "https")
 
+    def hidden(self, text: str) -> str:
+        """A text of the server, which may repeat the query, without what `url` does not show."""
+        for *_, value in _LONGER.findall(self.path.partition("?")[2]):
+            for form in (value, unquote(value), quote(value, safe="")):
+                text = text.replace(form, "***")
+        return text
+
     @property
     def authority(self) -> str:
         """The value of the Host header (RFC 9110, 7.2)."""
@@ -111,7 +120,7 @@ class Target:
 
 def _printed(path: str) -> str:
     path, mark, query = path.partition("?")
-    return path + mark + re.sub(r"(^|&)([^&=]*+=(?=[^&]))?+[^&]{4,}", r"\1\2***", query)
+    return path + mark + _LONGER.sub(r"\1\2***", query)
 
 
 @dataclass(frozen=True, slots=True)

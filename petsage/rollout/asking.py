@@ -81,7 +81,7 @@ class Asking:
         def answered(seconds: float) -> Finding:
             answer = self.get(target, addresses, seconds)
             finding = judge(answer, self.plan.release, self.plan.max_latency_seconds)
-            return _placed(finding, target, address, answer.address)
+            return placed(finding, target, address, answer.address)
 
         return self._in_time(target, address, asked_at, answered)
 
@@ -102,12 +102,12 @@ class Asking:
         finding = judge_failure(error, plan.wait_seconds if cut else seconds)
         waited = self.elapsed() - asked_at if cut else None
         finding = replace(finding, seconds=waited, cut=cut)
-        return _placed(finding, target, address, error.address)
+        return placed(finding, target, address, error.address)
 
 
-def _placed(finding: Finding, target: Target, address: str, peer: str) -> Finding:
+def placed(finding: Finding, target: Target, address: str, peer: str) -> Finding:
     """The finding at a target's address; its breach names the peer, if the address does not."""
-    breach = finding.breach
+    breach = finding.breach and replace(finding.breach, seen=target.hidden(finding.breach.seen))
     if breach and peer not in ("", address, target.host):
         breach = replace(breach, seen=f"{breach.seen} at {peer}")
     return replace(finding, target=target.url, address=address, breach=breach)

@@ -7,14 +7,14 @@ before it asks again leaves out the very asks that would have been slow: "coordi
 import itertools
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty
 
 from petsage.client import MIDDLE, WAITING, NoAnswer, Target
 from petsage.clock import Clock
 from petsage.contract import Kind, gravest
-from petsage.rollout.asking import Get, Resolve, RolloutPlan
+from petsage.rollout.asking import Get, Resolve, RolloutPlan, placed
 from petsage.rollout.losses import Ask, Loss
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
@@ -143,7 +143,7 @@ class Watch:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
         except NoAnswer as error:
             finding, loss = judge_failure(error, rollout.timeout_seconds), _loss(error)
-        finding = replace(finding, target=target.url, address=address)
+        finding = placed(finding, target, address, "")
         ended = self.now()
         return (
             Ask(target.url, due, late, ended, loss, finding.release, finding.instance),

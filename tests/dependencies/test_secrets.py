@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 from petsage.checks import CheckFailed
 from petsage.dependencies.declaration import check_from_url, declared_checks
-from tests.hostile import Connection, answer, peer, says, server
+from tests.hostile import BODY, Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
 
 SEED = 20261125
@@ -183,10 +183,22 @@ def test_no_secret_is_in_what_a_command_prints_or_a_service_shows_and_logs(
 
 
 def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_path: Path) -> None:
-    def refuses(connection: Connection) -> None:
-        connection.sock.sendall(answer(b"", "404 Not Found"))
+    def path(connection: Connection) -> bytes:
+        return connection.request.split()[1]
 
-    for behave, code in ((says(answer()), 0), (refuses, 1)):
+    def refuses(connection: Connection) -> None:
+        connection.sock.sendall(
+            answer(b"", "302 Found", location="/login?to=" + path(connection).decode())
+        )
+
+    def echoes(connection: Connection) -> None:
+        connection.sock.sendall(connection.request)
+
+    def answers_with_it(connection: Connection) -> None:
+        connection.sock.sendall(answer(BODY.replace(b"PetSage", path(connection))))
+
+    for behave in (says(answer()), refuses, echoes, answers_with_it):
+        code = int(behave in (refuses, echoes, answers_with_it))
         with server(behave) as service:
             for option in ((), ("--json",), ("--junit", str(tmp_path / "junit.xml"))):
                 target = f"{service.url}/api/v1/smoke-test?token=s3cret-t0ken"
