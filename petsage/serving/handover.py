@@ -4,17 +4,15 @@ import json
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from petsage.address import Address
 from petsage.config import Config, ConfigError
+from petsage.sockets import addresses_of
 
 HANDOVER = "_PETSAGE_HANDOVER"
 """The variable that a `Handover` stands in."""
-
-_FIRST = 3  # sd_listen_fds(3)
-_MOST = 16
-"""How many are looked at: whoever hands over more is refused anyway."""
 
 
 class Handover(NamedTuple):
@@ -47,8 +45,8 @@ def handed_over(config: Config) -> Sequence[int]:
     count, owner, _ = (os.environ.pop(f"LISTEN_{name}", "") for name in ("FDS", "PID", "FDNAMES"))
     if owner != str(os.getpid()) or count in ("", "0"):
         return []
-    number = min(int(count[:4]), _MOST) if count.isdecimal() else 0
-    bound = {fd: _bound_to(fd) for fd in range(_FIRST, _FIRST + number)}
+    number = min(int(count[:4]), 16) if count.isdecimal() else 0  # more are refused anyway
+    bound = {fd: _bound_to(fd) for fd in range(3, 3 + number)}  # sd_listen_fds(3)
     listeners = [
         next((fd for fd, address in bound.items() if address in _names(wanted)), -1)
         for wanted in (config.bind, config.management_bind)
@@ -78,10 +76,8 @@ def _bound_to(descriptor: int) -> str:
 
 def _names(address: Address) -> set[str]:
     """What a socket at this address may say that it is bound to: a host may be a name."""
-    if address.path:
-        return {str(address)}
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError:
-        return set()
-    return {str(Address(*where[:2])) for *_, where in found}
+    names = {str(address)}
+    if not address.path:
+        with suppress(OSError):
+            names |= {str(Address(host, address.port)) for host in addresses_of(address.host)}
+    return names
