@@ -65,7 +65,8 @@ class Workers:
             self._tried_at = now
             if (slots and self._listens()) or self._heard_at < 0:
                 self._heard_at = now
-        return self._tried_at - self._heard_at
+        # Another thread may be in the midst of the first try.
+        return self._tried_at - self._heard_at if self._heard_at >= 0 else 0.0
 
     def _is_dead(self, now: float, slots: Sequence[Slot], blocked: float, is_silent: bool) -> bool:
         """Whether a restart is all that is left: replacing the workers has not helped either."""

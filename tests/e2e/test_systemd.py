@@ -57,13 +57,13 @@ def refuse(host, release):
 
 
 @contextmanager
-def unix_sockets(host):
+def unix_sockets(host, **variables):
     """The service with a main socket of systemd's at the path that the printed unit has."""
     tcp = printed("systemd", "--socket")
     unix = tcp.replace("ListenStream=127.0.0.1:8000\n", "")
     host.write(f"{UNITS}/petsage.socket", unix.replace("# ListenStream=", "ListenStream="))
     try:
-        host.begin(*HANDED, bind="unix:/run/petsage.sock")
+        host.begin(*HANDED, bind="unix:/run/petsage.sock", **variables)
         yield
     finally:
         host.write(f"{UNITS}/petsage.socket", tcp)

@@ -55,6 +55,19 @@ def test_an_idle_hour_is_not_stuck(instance):
     assert instance.answers() == {"live": "", "ready": "", "startup": ""}
 
 
+def test_a_probe_during_the_first_look_at_the_listener_waits_for_nothing_and_passes():
+    board, clock, answers = Scoreboard(), ManualClock(), []
+
+    def look():
+        answers.append(reasons())  # as another thread would
+        return True
+
+    board.new_slot(clock.time).has_begun = True
+    reasons = Workers(look, board, clock, STUCK).condition().reasons
+    answers.append(reasons())
+    assert [answer["ready"] for answer in answers] == ["", ""]
+
+
 def test_busy_is_not_stuck(instance):
     for _ in range(100):
         instance.hold(*instance.slots)  # one request has ended, and another has begun
