@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from petsage.checks import Result, Status
-from petsage.health.outcome import Outcome
+from petsage.health.outcome import RunOutcome
 from petsage.logs import enabled
 
 RESULTS = 30
@@ -51,15 +51,15 @@ class History:
         self._runs: dict[str, Counter[Status]] = {name: Counter() for name in self._results}
         self._standing: dict[str, Result] = {}
         self._changes: deque[Change] = deque(maxlen=CHANGES)
-        self._unlogged: list[tuple[Change, Outcome]] = []
+        self._unlogged: list[tuple[Change, RunOutcome]] = []
 
-    def record(self, result: Result, outcome: Outcome) -> None:
+    def record(self, result: Result, outcome: RunOutcome) -> None:
         """Remembers the result of a run, and what the run said."""
         self._results[result.name].append(result)
         self._runs[result.name][result.status] += 1
         self.notice(result, outcome)
 
-    def notice(self, result: Result, outcome: Outcome | None = None) -> None:
+    def notice(self, result: Result, outcome: RunOutcome | None = None) -> None:
         """Remembers a result only if it is a change. A first pass is none."""
         before = self._standing.get(result.name)
         if not self.is_change(result):
@@ -69,7 +69,7 @@ class History:
         held = result.at - before.at if before else 0.0
         change = Change(result.name, before.status if before else None, result, held)
         self._changes.append(change)
-        self._unlogged.append((change, outcome or Outcome()))
+        self._unlogged.append((change, outcome or RunOutcome()))
 
     def is_change(self, result: Result) -> bool:
         """Whether this status differs from the last one. A result that is older than the last one
@@ -79,7 +79,7 @@ class History:
             return result.status is not Status.PASS
         return result.status is not before.status and result.at >= before.at
 
-    def unlogged(self) -> list[tuple[Change, Outcome]]:
+    def unlogged(self) -> list[tuple[Change, RunOutcome]]:
         """The changes since the last call, each with what the run said."""
         changes, self._unlogged = self._unlogged, []
         return changes
@@ -99,7 +99,7 @@ class History:
         return tuple(reversed(self._changes))
 
 
-def log_change(change: Change, outcome: Outcome) -> None:
+def log_change(change: Change, outcome: RunOutcome) -> None:
     """Writes a change to the log, and where the exception was raised that is the reason of it.
 
     Each process finds a change out for itself, and logs it: the line has the process's id.

@@ -12,7 +12,7 @@ from petsage.clock import Clock, SystemClock
 from petsage.health.history import Change, History, Past, log_change
 from petsage.health.outcome import outcome_of
 from petsage.health.report import ALL, LIMITS, SCRAPE, Condition, Limits, Report, condition_result
-from petsage.health.slots import Ask, Decision, Run, Slot
+from petsage.health.state import CheckRun, CheckState, Decision, ProbeCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +20,23 @@ class _Members:
     """What a probe asks for, by name."""
 
     conditions: Mapping[str, Condition]
-    asks: Mapping[str, Ask]
+    asks: Mapping[str, ProbeCheck]
 
     @classmethod
     def of(
-        cls, probe: str, limits: Limits, conditions: Iterable[Condition], slots: Iterable[Slot]
+        cls,
+        probe: str,
+        limits: Limits,
+        conditions: Iterable[Condition],
+        states: Iterable[CheckState],
     ) -> "_Members":
         known = {one.name: one for one in conditions if probe in (ALL, SCRAPE, *one.probes)}
-        asked = (slot for slot in slots if _asks_for(probe, slot.check))
-        return cls(known, {slot.check.name: Ask.of(slot, limits) for slot in asked})
+        asked = (state for state in states if _asks_for(probe, state.check))
+        return cls(known, {state.check.name: ProbeCheck.of(state, limits) for state in asked})
 
     def chosen(
         self, names: Collection[str] | None = None
-    ) -> tuple[Collection[Condition], Collection[Ask]]:
+    ) -> tuple[Collection[Condition], Collection[ProbeCheck]]:
         """Those of these names, or all. Raises `KeyError` for a name that is unknown."""
         if names is None:
             return self.conditions.values(), self.asks.values()
@@ -69,9 +73,9 @@ class Monitor:
         self._history = History(check.name for check in self.checks)
         for one in conditions:  # well until it says otherwise
             self._history.notice(Result(one.name, Status.PASS, "", self.clock.now(), 0.0))
-        self._slots = tuple(Slot(check, self._history) for check in self.checks)
+        self._states = tuple(CheckState(check, self._history) for check in self.checks)
         self._limits = limits
-        self._members = {p: _Members.of(p, limits[p], conditions, self._slots) for p in limits}
+        self._members = {p: _Members.of(p, limits[p], conditions, self._states) for p in limits}
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
     def names(self, probe: str = ALL) -> tuple[str, ...]:
@@ -113,7 +117,9 @@ class Monitor:
                 self._history.notice(whole)
         return condition_result(name, reasons, probe, now)
 
-    def _refreshed(self, asks: Collection[Ask], deadline: float) -> tuple[float, list[Result]]:
+    def _refreshed(
+        self, asks: Collection[ProbeCheck], deadline: float
+    ) -> tuple[float, list[Result]]:
         """Begins the runs that are due, and waits for those whose results are needed.
 
         Returns when that was over, and a result for each ask.
@@ -126,28 +132,28 @@ class Monitor:
         with self._logged():
             now = self.clock.now()
             for decision in decisions:
-                decision.slot.expire(now)
-            return now, [one.result() or one.slot.miss(now, deadline) for one in decisions]
+                decision.state.expire(now)
+            return now, [one.result() or one.state.miss(now, deadline) for one in decisions]
 
     def _wait(self, decision: Decision, end: float) -> None:
         """Waits until the needed run has returned, or it or the one before it has timed out."""
-        slot, run = decision.slot, decision.run
+        state, run = decision.state, decision.run
         while run and not run.done.is_set():
             with self._lock:
-                under_way = slot.run if slot.run and run is slot.next else run
-            until = min(end, under_way.began + slot.check.timeout_seconds)
+                under_way = state.run if state.run and run is state.next else run
+            until = min(end, under_way.began + state.check.timeout_seconds)
             left = until - self.clock.now()
             if left <= 0:
                 return
             self.clock.wait(under_way.done, left)
 
-    def _work(self, slot: Slot, first: Run) -> None:
+    def _work(self, state: CheckState, first: CheckRun) -> None:
         """Runs a check in this thread, and again for as long as somebody waits for the next run."""
-        run: Run | None = first
+        run: CheckRun | None = first
         while run:
-            outcome = outcome_of(slot.check.run)
+            outcome = outcome_of(state.check.run)
             with self._logged():
-                run = slot.take(run, outcome, self.clock.now())
+                run = state.take(run, outcome, self.clock.now())
 
     @contextmanager
     def _logged(self) -> Iterator[None]:
@@ -160,8 +166,8 @@ class Monitor:
 
     def _forget_runs(self) -> None:
         self._lock = threading.Lock()
-        for slot in self._slots:
-            slot.forget_runs()
+        for state in self._states:
+            state.forget_runs()
 
 
 def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:

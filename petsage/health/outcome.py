@@ -10,7 +10,7 @@ from petsage.printable import one_line
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What one run says of its check."""
 
     reason: str = ""
@@ -30,27 +30,27 @@ class Outcome:
         return Status.FAIL if check.critical and not self.warns else Status.WARN
 
 
-def outcome_of(run: Callable[[], object]) -> Outcome:
+def outcome_of(run: Callable[[], object]) -> RunOutcome:
     """Runs a check once."""
     try:
         return _judged(run)
     # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
     except BaseException as error:
         reason = one_line(f"raised {whereabouts(error, _package(run))}")
-        return Outcome(reason, frames=frames(error), message=_message(error))
+        return RunOutcome(reason, frames=frames(error), message=_message(error))
 
 
-def _judged(run: Callable[[], object]) -> Outcome:
+def _judged(run: Callable[[], object]) -> RunOutcome:
     try:
         returned = run()
     except CheckFailed as failure:
         reason = one_line(failure) or "failed"
-        return Outcome(reason, Value.of(failure.value), isinstance(failure, CheckWarns))
+        return RunOutcome(reason, Value.of(failure.value), isinstance(failure, CheckWarns))
     if returned is None or returned is True:
-        return Outcome()
+        return RunOutcome()
     if value := Value.of(returned):
-        return Outcome(value=value)
-    return Outcome("returned False" if returned is False else _refused(returned))
+        return RunOutcome(value=value)
+    return RunOutcome("returned False" if returned is False else _refused(returned))
 
 
 def _refused(returned: object) -> str:

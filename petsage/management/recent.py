@@ -6,6 +6,8 @@ from collections.abc import Callable
 from petsage.clock import Clock
 
 RECENT_SECONDS = 1
+USABLE_SECONDS = 5
+"""How old a body may be while another thread renders: as old as a fresh result by default."""
 
 
 class Recent:
@@ -19,9 +21,9 @@ class Recent:
     def get(self, name: str, render: Callable[[], bytes | str]) -> bytes | str:
         """What `render` returns, or has returned less than a second ago.
 
-        While another thread renders, the body before it is good enough.
+        While another thread renders, the body before it is good enough, up to `USABLE_SECONDS`.
         """
-        before = self._fresh(name, float("inf"))
+        before = self._fresh(name, USABLE_SECONDS)
         if not self._rendering.acquire(blocking=before is None):
             return before or b""
         try:

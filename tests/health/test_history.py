@@ -3,7 +3,7 @@
 from petsage import CheckFailed, Result, Status
 from petsage.health.history import CHANGES, RESULTS, History
 from petsage.health.monitor import Monitor
-from petsage.health.outcome import Outcome
+from petsage.health.outcome import RunOutcome
 from petsage.health.report import ALL, Condition
 from tests.fakes import ManualClock, Subject, check, condition
 
@@ -14,7 +14,7 @@ def result(status, at, name="db"):
 
 def remembered(history, result):
     """The changes that this result of a run is."""
-    history.record(result, Outcome())
+    history.record(result, RunOutcome())
     return [change for change, _ in history.unlogged()]
 
 

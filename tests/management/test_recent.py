@@ -44,3 +44,23 @@ def test_what_fails_to_render_is_rendered_anew():
     with pytest.raises(ZeroDivisionError):
         recent.get("page", lambda: str(1 // 0))
     assert recent.get("page", lambda: "well") == "well"
+
+
+def test_who_asks_while_another_renders_gets_nothing_that_is_old():
+    clock = ManualClock()
+    recent = Recent(clock)
+    recent.get("page", lambda: "an hour old")
+    clock.time += 3600
+    begun, go = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert go.wait(10)
+        return "new"
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(recent.get, "page", slow)]
+        assert begun.wait(10)
+        asked.append(pool.submit(recent.get, "page", slow))
+        go.set()
+        assert [one.result(10) for one in asked] == ["new", "new"]
