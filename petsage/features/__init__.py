@@ -1,5 +1,6 @@
 """The features of the v1 API, a folder each, and what they have in common."""
 
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, NoReturn
@@ -110,9 +111,14 @@ class _Exact(Field[Any]):
 
 
 class ExactInteger(_Exact, Integer):
-    """An integer that is one in JSON, too."""
+    """An integer that is one in JSON, too: `7`, and in JSON Schema's words `7.0`."""
 
-    JSON = (int,)
+    JSON = (int, float)
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid")
+        return super()._validated(value)
 
 
 class ExactFloat(_Exact, Float):
@@ -130,18 +136,17 @@ class ExactBoolean(_Exact, Boolean):
 class ExactDecimal(_Exact, DecimalField):
     """A decimal number, a string over the wire: at most 28 digits before and after the point.
 
-    marshmallow writes every digit out, and `1e999999999` has a thousand million of them.
+    marshmallow takes an exponent too, and writes the thousand million digits of `1e999999999`.
     """
 
     JSON = (str,)
-    DIGITS = 28
+    PATTERN = "^-?[0-9]{1,28}([.][0-9]{1,28})?$"
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(as_string=True, **options)
+        metadata = {"pattern": self.PATTERN, **options.pop("metadata", {})}
+        super().__init__(as_string=True, metadata=metadata, **options)
 
     def _validated(self, value: Any) -> Decimal:
-        number = super()._validated(value)
-        exponent = number.as_tuple().exponent
-        if number.adjusted() >= self.DIGITS or int(exponent) < -self.DIGITS:
+        if not re.fullmatch(self.PATTERN, value):
             raise self.make_error("invalid")
-        return number
+        return super()._validated(value)

@@ -1,9 +1,12 @@
 """Fixtures of the builder's tests."""
 
+import shutil
+
 import pytest
 
 from petsage.builder.request import from_options
-from tests.builder.projects import project_copy, rendered
+from tests.builder.projects import environment, project_copy, rendered
+from tests.support import ROOT
 
 
 @pytest.fixture
@@ -19,6 +22,7 @@ def bare(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     (tmp_path / "setup.cfg").write_text("[metadata]\nname = petsage\n")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
@@ -42,8 +46,6 @@ def built(bare, files):
     return bare
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_cache_for_the_type_checker(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
-        yield
+@pytest.fixture(autouse=True)
+def _one_cache_for_the_type_checker(monkeypatch):
+    monkeypatch.setenv("MYPY_CACHE_DIR", environment()["MYPY_CACHE_DIR"])

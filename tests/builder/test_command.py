@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from petsage.builder import build
 from petsage.builder.request import Request
 from petsage.builder.workspace import FOLDER as WORKSPACE
+from tests.builder.kills import ADD, REMOVE, Killed
 from tests.builder.projects import petsage, project_copy, snapshot, unproven
 from tests.support import environment_of, tool, wait_until
 
@@ -206,3 +208,33 @@ def test_the_builder_costs_other_commands_nothing():
     paid = "{'jinja2', 'petsage.builder.build', 'petsage.builder.request'}"
     code = f"import sys, petsage.cli; sys.exit(not {paid}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_terminal_that_has_no_lines_gets_ascii(untouched):
+    command = [sys.executable, "-m", "petsage", "feature", "add", "vet", "--dry-run"]
+    done = subprocess.run(
+        [*command, "--description", "d", "--requirement", "猫"],
+        cwd=untouched[0],
+        env={**environment_of({}), "PYTHONIOENCODING": "cp1252", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"|       `-- vet\n" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_folders_behind_a_link_are_refused_in_one_line(root, tmp_path):
+    (root / "petsage/features").rename(tmp_path / "elsewhere")
+    (root / "petsage/features").symlink_to(tmp_path / "elsewhere")
+    before = snapshot(tmp_path)
+    assert refused(petsage(root, "feature", "add", "vet", "--description", "d")) == (
+        "petsage: petsage/features is behind a symbolic link: nothing is written there"
+    )
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.timeout(300)
+def test_five_builders_that_are_killed_leave_all_or_nothing(root):
+    killed = Killed(root, REMOVE, ADD)
+    for number in range(5):
+        killed.kill(number, random.random())

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from petsage.builder import BuildError, project, render
-from petsage.builder.request import Request
+from petsage.builder.request import Request, from_json
 from tests.builder.nasty import TEXTS, text_request
 from tests.builder.projects import rendered
 from tests.support import ROOT
@@ -105,3 +105,43 @@ def test_the_tree_shows_every_folder_and_file():
         "└── tests",
         "    └── t.py",
     ]
+
+
+def test_every_word_of_a_field_reaches_schema_service_readme_and_tests():
+    age = {"type": "integer", "minimum": 1, "maximum": 30, "description": "In *years*"}
+    name = {"type": "string", "minLength": 2, "maxLength": 9, "default": "Bello"}
+    asked = {"feature": "vet", "description": "d", "fields": {"age": age, "name": name}}
+    contents = render.render(from_json(json.dumps(asked).encode()), ROOT).contents
+    folder = project.folder("vet")
+    for path, lines in {
+        folder / "schemas.py": [
+            "validate=validate.Range(min=1, max=30)",
+            'metadata={"description": "In *years*"}',
+            'name = fields.String(validate=validate.Length(min=2, max=9), load_default="Bello")',
+        ],
+        folder / "service.py": ["    age: int | None = None\n", '    name: str = "Bello"\n'],
+        folder / "README.md": [
+            "- `age`: `integer`, minimum `1`, maximum `30`: In \\*years\\*\n",
+            '- `name`: `string`, minLength `2`, maxLength `9`, default `"Bello"`\n',
+        ],
+        project.test_path("vet"): [
+            '("age", 1),\n    ("age", 30),\n    ("name", "x" * 2),\n    ("name", "x" * 9),',
+            '("age", 0),\n    ("age", 31),\n    ("name", "x" * 1),\n    ("name", "x" * 10),',
+        ],
+    }.items():
+        for line in lines:
+            assert line in contents[path].decode()
+
+
+@pytest.mark.parametrize(
+    ("requirements", "names"),
+    [
+        (["Write at noon, in the owner's time zone"], ["write_at_noon_in_the_owners_time_zone"]),
+        (["a b", "A: b!", "猫", "犬"], ["a_b", "a_b_2", "", "4"]),
+        (["x" * 500], ["x" * 47]),
+    ],
+)
+def test_each_requirement_has_a_test_that_is_named_after_it(requirements, names):
+    named = render.promises(requirements)
+    assert list(named) == [f"test_it_must_{name}".rstrip("_") for name in names]
+    assert list(named.values()) == requirements

@@ -199,3 +199,79 @@ def test_a_name_that_cannot_be_printed_is_escaped_and_cut():
     (problem,) = problems(**{"\x1b[2J" + "x" * 1000: 1})
     assert problem.startswith("\\x1b[2Jxxx")
     assert len(problem) < 200
+
+
+def field(**words):
+    return load(fields={"pet": words}).fields[0][1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"type": "integer!", "minimum": 0, "maximum": 0},
+        {"type": "integer", "minimum": -5, "default": -5, "examples": [7, 8]},
+        {"type": "float", "minimum": 0.5, "maximum": 2, "description": "In kilograms"},
+        {"type": "string", "minLength": 0, "maxLength": 10_000},
+        {"type": "enum:a:b", "default": "b"},
+        {"type": "date!", "examples": ["2024-02-29"]},
+        {"type": "list:date", "examples": [["2024-02-29"], []]},
+    ],
+)
+def test_a_field_can_be_an_object_in_json_schemas_words(words):
+    assert field(**words) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({}, "type: Missing data for required field."),
+        ({"type": "strng"}, "unknown type; did you mean string?"),
+        ({"type": "string", "minimun": 1}, "minimun: unknown; did you mean minimum?"),
+        ({"type": "string", "minimum": 1}, "minimum: is not for this type"),
+        ({"type": "integer", "maxLength": 1}, "maxLength: is not for this type"),
+        ({"type": "list:integer", "minimum": 1}, "minimum: is not for this type"),
+        ({"type": "decimal", "minimum": 1}, "minimum: is not for this type"),
+        ({"type": "integer", "minimum": 0.5}, "minimum: must be an integer"),
+        ({"type": "integer", "minimum": True}, "minimum: must be a number from -1e+15 to 1e+15"),
+        ({"type": "float", "minimum": 1e16}, "minimum: must be a number from -1e+15 to 1e+15"),
+        ({"type": "float", "minimum": 2, "maximum": 1}, "minimum: is above maximum"),
+        ({"type": "string", "minLength": 2, "maxLength": 1}, "minLength: is above maxLength"),
+        ({"type": "string", "maxLength": 10_001}, "maxLength: Must be"),
+        ({"type": "string", "description": "a\u202e"}, "description: must be printable"),
+        ({"type": "integer", "maximum": 2, "default": 3}, "default: Must be less than"),
+        ({"type": "integer", "default": "3"}, "default: Not a valid integer."),
+        ({"type": "integer!", "default": 3}, "default: is not for this type, nor for a required"),
+        ({"type": "date", "default": "2024-02-29"}, "default: is not for this type"),
+        ({"type": "list:string", "default": []}, "default: is not for this type"),
+        ({"type": "string", "examples": ["a\u202e"]}, "examples: must be printable"),
+        ({"type": "string", "examples": ["a" * 1000]}, "examples: must be printable, 1000"),
+        ({"type": "integer", "examples": [3, "x"]}, "examples: Not a valid integer."),
+        ({"type": "integer", "examples": []}, "examples: Length must be between 1 and 10."),
+        ({"type": "datetime", "examples": ["2024-02-29T12:00:00"]}, "examples: does not come back"),
+    ],
+)
+def test_a_word_that_means_nothing_is_refused(words, message):
+    problem, *_ = problems(fields={"pet": words})
+    assert problem.startswith(
+        f"fields.pet.{message}" if ": " in message else f"fields.pet: {message}"
+    )
+
+
+def test_no_more_than_ten_problems_are_printed():
+    asked = {f"key_{number}": 1 for number in range(4000)}
+    lines = problems(**asked)
+    assert (len(lines), lines[-1]) == (11, "and 3990 more")
+
+
+def test_what_the_builder_writes_beside_a_request_is_no_part_of_it():
+    request = load(requirements=["b"], fields={"pet": {"type": "string!", "maxLength": 3}})
+    assert from_json(json.dumps(request.to_json() | {"files": {"a": "b"}}).encode()) == request
+
+
+def test_a_requirement_that_stands_twice_is_one():
+    assert load(requirements=["a", "b", "a"]).requirements == ("a", "b")
+
+
+def test_without_fields_there_is_nothing_to_post():
+    assert problems(method="POST") == ["method: must be GET: there is nothing to send"]
+    assert problems(method="PUT", fields={"pet": "date"}) == ["method: Must be one of: GET, POST."]

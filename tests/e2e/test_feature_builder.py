@@ -10,6 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.builder.life import REQUESTS, live
 from tests.builder.projects import petsage, project_copy, snapshot
 from tests.e2e.browser import chromium
 from tests.e2e.proxy import nginx
@@ -149,3 +150,9 @@ def test_a_feature_that_cannot_be_served_stops_the_start_with_its_name(tmp_path,
     )
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"petsage: {told}")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["vet_visits", "booking", "pet_search"])
+def test_a_request_of_a_user_lives_its_life_and_leaves_no_trace(tmp_path, name):
+    (request,) = (one for one in REQUESTS if one.stem == name)
+    live(project_copy(tmp_path), request, tmp_path)

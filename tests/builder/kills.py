@@ -1,0 +1,71 @@
+"""A builder that is killed: nobody sees half of a feature, and the next run clears up."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from petsage.builder import project, proof, workspace
+from petsage.builder.workspace import FOLDER
+from tests.builder.projects import environment, snapshot
+
+ADD = ("add", "vet", "--description", "Finds one", "--requirement", "Ring twice")
+REMOVE = ("remove", "vet")
+UPDATE = ("update", *ADD[1:], "--field", "day:date!")
+
+
+class Killed:
+    """What became of the runs that were killed, by command: as before, or whole.
+
+    Each of the commands can follow the one before it, and the first one follows the last, `ADD`.
+    """
+
+    def __init__(self, root: Path, *commands: tuple[str, ...]) -> None:
+        self.root, self.commands = root, commands
+        self.outcomes = {command[0]: [0, 0] for command in commands}
+        self.seconds: dict[tuple[str, ...], float] = {}
+        self.states: dict[tuple[str, ...], object] = {}
+        for command in (ADD, *commands):
+            began = time.monotonic()
+            assert self._start(command).wait() == 0
+            self.seconds[command] = time.monotonic() - began
+            self.states[command] = self._tree()
+
+    def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "petsage", "feature", *command],
+            cwd=self.root,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _tree(self) -> dict[str, bytes | None]:
+        return {p: c for p, c in snapshot(self.root).items() if FOLDER not in p}
+
+    def kill(self, number: int, share: float) -> None:
+        """Kills the command of this number when this share of its time has gone by."""
+        command, before = self.commands[number % len(self.commands)], self._tree()
+        with self._start(command) as run:
+            try:
+                run.wait(share * self.seconds[command])
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+        after = self._tree()
+        is_whole = after == self.states[command]
+        assert is_whole or after == before
+        assert {route.feature for route in proof.application(self.root).routes} <= {
+            None,
+            *project.features(self.root),
+        }
+        with workspace.locked(self.root, "vet"):
+            assert self._tree() == after
+        assert not (self.root / FOLDER).exists()
+        self.outcomes[command[0]][is_whole] += 1
+        if not is_whole:
+            assert self._start(command).wait() == 0
+
+    def __str__(self) -> str:
+        return json.dumps(self.outcomes)
