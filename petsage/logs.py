@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from petsage.config import Config
+from petsage.log_queue import QueueHandler
 from petsage.printable import escaped
 
 request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_headers", default=())
@@ -50,7 +51,7 @@ def settings(config: Config) -> dict[str, Any]:
         "formatters": {
             "petsage": {"()": form, "release": config.release, "instance": config.instance}
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "petsage"}},
+        "handlers": {"stderr": {"()": QueueHandler, "formatter": "petsage"}},
         "root": {"level": config.log_level.upper(), "handlers": ["stderr"]},
         "loggers": {name: {"handlers": [], "propagate": True} for name in loggers},
     }

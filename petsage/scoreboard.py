@@ -86,6 +86,12 @@ class Scoreboard:
                 return slot
         return Slot()
 
+    def free_slots_without_process(self) -> None:
+        """Frees those whose worker was not forked."""
+        for slot in self.slots():
+            if slot.pid < 0:
+                slot.clear()
+
     def slots(self) -> list[Slot]:
         """Those of the application workers that there are."""
         slots = map(self._slot, range(int(self._slots_used)))

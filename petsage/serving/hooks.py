@@ -8,6 +8,7 @@ in the worker; for each request `pre_request` and `post_request`.
 import gc
 import math
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from petsage import logs
 from petsage.config import Config
 from petsage.scoreboard import Slot, scoreboard
 from petsage.serving.drain import Drain
+from petsage.serving.patience import PatientForks
 from petsage.serving.reload import Reload
+from petsage.serving.start import refuse_patched_threads
 from petsage.serving.wedged import Wedged
 from petsage.serving.worker import Worker
 
@@ -29,6 +32,9 @@ def open_instance(server: Any, config: Config) -> None:
     Drain(server, config.drain_seconds).install()
     Reload(server, config.release).install()
     Wedged(server, config.stuck_seconds).install()
+    PatientForks(server).install()
+    refuse_patched_threads()
+    getattr(server.app, "claims", ExitStack()).close()  # SIGUSR2 executes gunicorn alone
     if config.bind.path and not server.systemd:
         Path(config.bind.path).chmod(0o666)
 
@@ -52,8 +58,6 @@ def post_fork(server: Any, worker: Worker) -> None:
     kept, other = (management, main) if worker.probe else (main, management)
     other.close()
     worker.sockets = [kept]
-    if not worker.probe:
-        worker.slot.pid = worker.pid
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -31,6 +31,7 @@ keepalive = 75  # longer than a proxy's, so that the proxy closes first: see dep
 control_socket_disable = True  # its default place is the home directory
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 secure_scheme_headers: dict[str, str] = {}  # PETSAGE_PROXIES alone says which proxies are believed
+forwarder_headers = ""  # a header named SCRIPT_NAME is a client's, and is dropped
 umask = 0o177  # a unix socket is its owner's alone until `when_ready` opens the main one
 
 pre_fork = hooks.pre_fork

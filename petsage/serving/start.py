@@ -12,11 +12,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NoReturn
 
 from petsage.address import Address
 from petsage.checks import whereabouts
-from petsage.config import Config
+from petsage.config import Config, ConfigError
 from petsage.errors import PetSageError
 from petsage.serving.handover import handed_over
 
@@ -35,26 +36,69 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
     Raises `ServeError` if an address is taken or cannot be used, or if there is no such module, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
+    _refuse_environment()
     gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
     if application:
         find(application)
-    listeners = handed_over(config)
+    listeners, claims = handed_over(config), ExitStack()
     if not listeners:
+        for address in {config.management_bind, config.bind}:
+            claims.enter_context(_claimed(address))
         with bound(config.management_bind, config.bind):
             pass  # each address can be used: gunicorn binds it anew
     # gunicorn reads its command line from here, and SIGUSR2 makes it execute the same again.
     sys.argv = [_gunicorn(), "--config", "python:petsage.serving.settings"]
     sys.argv += [f"--bind=fd://{descriptor}" for descriptor in listeners]
     sys.argv += [application] if application else ["--preload", OWN_APPLICATION]
-    from gunicorn.app.wsgiapp import run
+    from gunicorn.app.wsgiapp import WSGIApplication
+    from gunicorn.errors import HaltServer
 
     try:
-        sys.exit(run())
+        gunicorn = WSGIApplication()
+        gunicorn.claims = claims  # until its listeners are there
+        sys.exit(gunicorn.run())
     except PetSageError:
         raise
+    except HaltServer as halt:  # another worker could not boot while the arbiter halted for one
+        sys.exit(halt.exit_status)
     except Exception:  # raised by the application while it is loaded: its author needs the trace
         traceback.print_exc()
         sys.exit(1)
+
+
+def _refuse_environment() -> None:
+    """Raises `ConfigError` or `ServeError` for what would break a start, or the instance later."""
+    if os.environ.get("GUNICORN_CMD_ARGS", "").strip():
+        raise ConfigError("GUNICORN_CMD_ARGS: not allowed: PETSAGE_* variables set everything")
+    refuse_patched_threads()
+    if (memory := Path("/dev/shm")).is_dir():  # noqa: S108
+        try:
+            TemporaryFile(dir=memory).close()
+        except OSError as error:
+            raise ServeError(f"cannot write to {memory}: {error.strerror}") from error
+
+
+def refuse_patched_threads() -> None:
+    """Raises `ServeError` if gevent has replaced threads and sockets: both listeners would hang."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey and monkey.saved:
+        raise ServeError("gevent.monkey has patched this process: PetSage serves by real threads")
+
+
+@contextmanager
+def _claimed(address: Address) -> Iterator[None]:
+    """Only one start at a time has an address. The claim is an abstract socket, unix(7): it ends
+    with its process."""
+    name = str(address)
+    if address.path and (parent := Path(address.path).parent).is_dir():
+        folder = parent.stat()  # other containers may have a path of the same name
+        name = f"{folder.st_dev} {folder.st_ino} {Path(address.path).name}"
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0petsage {name}")
+        except OSError as error:
+            raise ServeError(f"cannot listen on {address}: another start is under way") from error
+        yield
 
 
 def _gunicorn() -> str:

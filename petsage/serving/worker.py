@@ -1,15 +1,19 @@
 """PetSage's worker: behind its gate, with a stop that loses nothing, and JSON errors."""
 
+import logging
 import select
 import socket
 from os import _exit
 from typing import Any, NoReturn
+
+from gunicorn.errors import AppImportError
 
 from petsage import logs
 from petsage.http_errors import error_body
 from petsage.json_text import json_line
 from petsage.serving.connection import Connection
 from petsage.serving.gate import Gate
+from petsage.serving.start import ServeError, refuse_patched_threads
 
 PROBE_THREADS = 16
 
@@ -19,6 +23,16 @@ class Worker(Gate):
 
     def thread_count(self) -> int:
         return PROBE_THREADS if self.probe else super().thread_count()
+
+    def load_wsgi(self) -> None:
+        """Loads the application, and ends the instance if that has patched threads away."""
+        try:
+            super().load_wsgi()
+        finally:  # the patching may also have failed the import
+            try:
+                refuse_patched_threads()
+            except ServeError as error:
+                raise AppImportError(error.lines()) from None
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """A worker that stops accepts what waits in the listener's queue, then closes the listener.
@@ -49,6 +63,7 @@ class Worker(Gate):
     def handle_quit(self, sig: int, frame: object) -> NoReturn:
         """Ends at once. A plain exit would join the threads, and so wait for slow requests."""
         self.cfg.worker_int(self)
+        logging.shutdown()
         _exit(0)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

@@ -1,10 +1,12 @@
 """Promises of the log that a real instance writes."""
 
 import json
+import signal
+import subprocess
 
 import pytest
 
-from tests.support import get, served, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, served, wait_until
 from tests.test_logs import LINE
 
 APPLICATION = """\
@@ -164,3 +166,53 @@ def test_no_access_is_logged(tmp_path):
         written = service.log.read_text()
     assert "livez" not in written
     assert "a-visitor" not in written
+
+
+CHATTY = """\
+import logging
+def app(environ, start_response):
+    for _ in range(20):
+        logging.getLogger("chatty").warning("x" * 5000)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_log_that_nobody_reads_stops_no_worker_and_no_signal(tmp_path, number):
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings = {"bind": main, "management_bind": management, "workers": 2, "drain_seconds": 0}
+    with subprocess.Popen(
+        [PETSAGE, "serve", "chatty:app"],
+        cwd=tmp_path,
+        env=environment_of(settings),
+        stderr=subprocess.PIPE,
+    ) as process:
+        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+        for _ in range(150):  # 15 MB
+            assert get(f"http://{main}/", timeout=2).data == b"ok"
+        assert get(f"http://{management}/livez", timeout=1).status == 200
+        process.send_signal(number)
+        assert process.wait(8) == 0
+
+
+def test_what_was_dropped_is_counted_in_the_log(tmp_path):
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
+    with subprocess.Popen(
+        [PETSAGE, "serve", "chatty:app"],
+        cwd=tmp_path,
+        env=environment_of(settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+        for _ in range(150):
+            get(f"http://{main}/")
+        said = next(line for line in process.stderr if "log records were dropped" in line)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(8) == 0
+    assert LINE.fullmatch(said.rstrip())["logger"] == "petsage.logs"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import signal
 import socket
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.support import environment_of, free_port, get, served, tool, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, served, tool, wait_until
 
 APPLICATION = """\
 
@@ -216,3 +217,101 @@ def test_a_management_listener_for_others_answers_to_every_name(tmp_path):
     with served(tmp_path, workers=1, management_bind=f"0.0.0.0:{port}", ready=ready):
         answer = get(f"http://127.0.0.1:{port}/readyz", headers={"Host": "petsage:8001"})
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "PATH_INFO", "REMOTE_ADDR"])
+def test_a_header_that_is_named_like_a_servers_variable_is_a_clients(service, name):
+    assert get(f"{service.main}/livez", headers={name: "/elsewhere"}).data == b"ok\n"
+    assert get(f"{service.management}/livez", headers={name: "/elsewhere"}).data == b"ok\n"
+
+
+def test_gevent_that_has_patched_the_workers_is_refused_in_one_line(tmp_path):
+    (tmp_path / "shop.py").write_text(
+        "from gevent import monkey\nmonkey.patch_all()\ndef app(environ, start_response): ...\n"
+    )
+    done = started(tmp_path, "shop:app")
+    assert done.returncode == 4
+    assert "petsage: gevent.monkey has patched this process: PetSage serves by real" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def started(folder, *arguments, before=(), **variables):
+    """What comes of a start that is refused."""
+    addresses = {side: f"127.0.0.1:{free_port()}" for side in ("bind", "management_bind")}
+    return subprocess.run(
+        [*before, PETSAGE, "serve", *arguments],
+        cwd=folder,
+        env=environment_of({**addresses, "workers": 1}) | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("value", ["-k sync", "--bind=0.0.0.0:80", "--nonsense"])
+def test_gunicorns_own_variable_is_refused_by_name(tmp_path, value):
+    done = started(tmp_path, GUNICORN_CMD_ARGS=value)
+    assert (done.returncode, done.stderr) == (
+        78,
+        "petsage: GUNICORN_CMD_ARGS: not allowed: PETSAGE_* variables set everything\n",
+    )
+
+
+def test_a_full_shared_memory_is_refused_in_one_line(tmp_path):
+    full = 'mount -t tmpfs -o nr_inodes=1 none /dev/shm && exec "$@"'
+    done = started(tmp_path, before=("unshare", "-rm", "sh", "-c", full, "sh"))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "petsage: cannot write to /dev/shm: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_of_two_starts_at_once_on_one_address_one_is_refused_in_one_line(tmp_path, kind):
+    main = f"127.0.0.1:{free_port()}" if kind == "tcp" else f"unix:{tmp_path}/main.sock"
+
+    def start():
+        management = f"127.0.0.1:{free_port()}"
+        settings = {"bind": main, "management_bind": management, "workers": 1}
+        return subprocess.Popen(
+            [PETSAGE, "serve"], env=environment_of(settings), stderr=subprocess.PIPE, text=True
+        )
+
+    starts = [start(), start()]
+    wait_until(lambda: any(one.poll() is not None for one in starts), seconds=20)
+    (refused,) = (one for one in starts if one.poll() is not None)
+    (serving,) = (one for one in starts if one is not refused)
+    assert refused.communicate()[1] in (
+        f"petsage: cannot listen on {main}: another start is under way\n",
+        f"petsage: cannot listen on {main}: the address is in use\n",
+    )
+    assert refused.returncode == 1
+    serving.terminate()
+    serving.communicate(timeout=20)
+
+
+# Put into a process as `sitecustomize`: its forks fail while there is a file.
+FAILING_FORK = """\
+import errno, os
+fork = os.fork
+def failing():
+    if os.path.exists("no-fork"):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+os.fork = failing
+"""
+
+
+def test_a_fork_that_fails_is_tried_again(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(FAILING_FORK)
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    with served(tmp_path, "shop:app", project=tmp_path, workers=2) as service:
+        wait_until(lambda: len(service.workers()) == 3)
+        (tmp_path / "no-fork").touch()
+        for worker in service.workers():
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: "No worker could be started" in service.log.read_text())
+        (tmp_path / "no-fork").unlink()
+        wait_until(lambda: len(service.workers()) == 3)
+        wait_until(lambda: get(f"{service.management}/readyz").status == 200)
+        assert get(f"{service.main}/basket").status == 200

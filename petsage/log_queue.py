@@ -1,0 +1,75 @@
+"""A log handler that never waits: standard error that nobody reads stops no process."""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from queue import SimpleQueue
+
+MOST_RECORDS = 2000
+"""So many wait to be written; more are dropped, and how many is logged once there is room."""
+
+FLUSH_SECONDS = 1
+"""How long an exit waits until what is queued is written."""
+
+_STANDARD_ERROR = 2
+
+
+class QueueHandler(logging.Handler):
+    """Writes records to standard error in a thread of its own, one in each process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """Also in the child of a fork: threads do not survive it, and the queue is its parent's."""
+        self._records: deque[bytes] = deque()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # unlike an Event, signal handlers may use it
+        self._dropped = 0
+        self._writer: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queues a record."""
+        if len(self._records) >= MOST_RECORDS:
+            self._dropped += 1
+            return
+        self._records.append(self._line(record))
+        self._wake.put(None)
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
+            self._writer.start()
+
+    def flush(self) -> None:
+        """Waits until all is written, for `FLUSH_SECONDS` at most."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._records and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode(errors="backslashreplace")
+
+    def _write_all(self) -> None:
+        while True:
+            self._wake.get()
+            _write(self._records[0])
+            self._records.popleft()
+            if self._dropped and not self._records:
+                dropped, self._dropped = self._dropped, 0
+                said = "%d log records were dropped: nobody read them"
+                level = logging.WARNING
+                self.handle(logging.LogRecord("petsage.logs", level, "", 0, said, (dropped,), None))
+
+
+def _write(line: bytes) -> None:
+    try:
+        while line:
+            try:
+                line = line[os.write(_STANDARD_ERROR, line) :]
+            except BlockingIOError:  # whoever shares it has made it so
+                select.select([], [_STANDARD_ERROR], [])
+    except OSError:  # closed: there is nowhere to say so
+        return
