@@ -1,41 +1,22 @@
 """The command `petsage deploy`: each of its commands prints a file."""
 
+import re
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import click
 
 from petsage import deploy
-from petsage.deploy import cluster
+from petsage.deploy.cluster import FORMS, Cluster
 
 FILES = (
-    (
-        "nginx",
-        "nginx.conf",
-        "Print the nginx site in front of the main listener.",
-        "petsage deploy nginx > /etc/nginx/conf.d/petsage.conf",
-    ),
-    (
-        "container",
-        "Containerfile",
-        "Print the Containerfile, to be built in a checkout.",
-        "petsage deploy container > Containerfile",
-    ),
-    (
-        "prometheus",
-        "prometheus.yaml",
-        "Print a Prometheus configuration that scrapes PetSage.",
-        "petsage deploy prometheus > /etc/prometheus/prometheus.yml",
-    ),
-    (
-        "alerts",
-        "alerts.yaml",
-        "Print the alerting rules for Prometheus.",
-        "petsage deploy alerts > /etc/prometheus/alerts.yaml",
-    ),
+    ("nginx", "nginx.conf", "Print the nginx site in front of the main listener."),
+    ("container", "Containerfile", "Print the Containerfile, to be built in a checkout."),
+    ("prometheus", "prometheus.yaml", "Print a Prometheus configuration that scrapes PetSage."),
+    ("alerts", "alerts.yaml", "Print the alerting rules for Prometheus."),
 )
-"""The commands without options: name, file, help, an example."""
+"""The commands without options: name, file, help."""
 
 
 @click.group("deploy")
@@ -54,14 +35,9 @@ def _print(file: str) -> None:
     click.echo(deploy.text(file), nl=False)
 
 
-for _command, _file, _help, _example in FILES:
-    command.add_command(
-        click.Command(
-            _command,
-            callback=partial(_print, _file),
-            help=f"{_help}\n\n\b\nExample:\n  {_example}",
-        )
-    )
+for _name, _file, _help in FILES:
+    _text = f"{_help}\n\n\b\nExample:\n  petsage deploy {_name} > {_file}"
+    command.add_command(click.Command(_name, callback=partial(_print, _file), help=_text))
 
 
 @command.command()
@@ -81,66 +57,56 @@ def systemd(file: str | None) -> None:
     _print(file or "petsage.service")
 
 
-def _checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
-    """An option's type, which shows the user the words of the check."""
-
-    @wraps(check)
-    def convert(text: str) -> Any:
-        try:
-            return check(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return convert
+def _formed(form: str, _ctx: object, _param: object, value: str | None) -> str | None:
+    pattern, words = FORMS[form]
+    if value is not None and not re.fullmatch(pattern, value, re.ASCII):
+        raise click.BadParameter(f"{value!r} {words}")
+    return value
 
 
-_name = click.option(
-    "--name",
-    type=_checked(cluster.name),
-    default="petsage",
-    show_default=True,
-    help="The name of every object.",
-)
-_namespace = click.option(
-    "--namespace",
-    type=_checked(cluster.namespace),
-    help="The namespace of every object. By default it is the one that kubectl applies them in.",
+def _replicas(text: str) -> tuple[int, int]:
+    """How many pods there are at least and at most."""
+    found = re.fullmatch(r"([0-9]{1,4})(?::([0-9]{1,4}))?", text)
+    least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= least <= most:
+        raise click.BadParameter(
+            f"{text!r} is not MIN or MIN:MAX, from 1 to 9999, the larger one last"
+        )
+    return least, most
+
+
+def _option(name: str, words: str, form: str = "", **more: Any) -> Callable[..., Any]:
+    """An option whose value has the form of its own name, or of another."""
+    form = form or name
+    more |= {"callback": partial(_formed, form), "metavar": form.upper()}
+    return click.option(f"--{name}", help=words, show_default=True, **more)
+
+
+_place = (
+    _option("name", "The name of every object.", default="petsage"),
+    _option("namespace", "The namespace of every object. By default kubectl's own."),
 )
 
 
 @command.command()
-@click.option(
-    "--image",
-    type=_checked(cluster.image),
-    required=True,
-    help="The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].",
-)
-@click.option(
-    "--release",
-    type=_checked(cluster.release),
-    required=True,
-    help="The release that the image holds: the value of a label.",
-)
-@_name
-@_namespace
+@_option("image", "The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].", required=True)
+@_option("release", "The release that the image holds: the value of a label.", required=True)
+@_place[0]
+@_place[1]
 @click.option(
     "--replicas",
-    type=_checked(cluster.replicas),
+    type=_replicas,
     default="3:10",
     show_default=True,
     metavar="MIN[:MAX]",
     help="How many pods the autoscaler runs. The smoke test waits for MIN of them.",
 )
-@click.option(
-    "--app", type=_checked(cluster.application), help="Serve this application: package.module:app."
-)
-@click.option(
-    "--monitoring-namespace",
-    "monitoring",
-    type=_checked(cluster.namespace),
+@_option("app", "Serve this application: package.module:app.")
+@_option(
+    "monitoring-namespace",
+    "The one namespace that may reach the management port: where Prometheus runs.",
+    "namespace",
     default="monitoring",
-    show_default=True,
-    help="The one namespace that may reach the management port: where Prometheus runs.",
 )
 def kubernetes(
     name: str, namespace: str | None, replicas: tuple[int, int], **more: str | None
@@ -152,13 +118,13 @@ def kubernetes(
       petsage deploy kubernetes --image registry.example/pets:1.0.0 --release 1.0.0
     """
     least, most = replicas
-    place = cluster.Cluster(name=name, namespace=namespace)
-    click.echo(place.print("kubernetes.yaml", least=least, most=most, **more), nl=False)
+    cluster = Cluster(name=name, namespace=namespace)
+    click.echo(cluster.print("kubernetes.yaml", least=least, most=most, **more), nl=False)
 
 
 @command.command()
-@_name
-@_namespace
+@_place[0]
+@_place[1]
 def podmonitor(name: str, namespace: str | None) -> None:
     """Print a PodMonitor, by which the Prometheus operator scrapes every pod.
 
@@ -166,5 +132,4 @@ def podmonitor(name: str, namespace: str | None) -> None:
     Example:
       petsage deploy podmonitor --name pets | kubectl apply --filename -
     """
-    place = cluster.Cluster(name=name, namespace=namespace)
-    click.echo(place.print("podmonitor.yaml"), nl=False)
+    click.echo(Cluster(name=name, namespace=namespace).print("podmonitor.yaml"), nl=False)
