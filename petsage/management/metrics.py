@@ -58,6 +58,8 @@ class _Scrape:
     health: Health
     ledger: Ledger
     results: tuple[Result, ...]
+    unknown: tuple[str, ...]
+    """Dependencies of which nothing is known: only the smoke test asks for them, and nobody did."""
     pasts: dict[str, Past]
     """Of each check that runs, by name."""
     now: float
@@ -71,12 +73,15 @@ class _Scrape:
         for check in monitor.checks:  # those of the smoke probe alone are shown, and not run
             if check.name not in results and (last := _last(pasts[check.name], check, now)):
                 results[check.name] = last
-        return cls(health, ledger, tuple(results.values()), pasts, now)
+        external = [check.name for check in monitor.checks if check.external]
+        unknown = tuple(name for name in external if name not in results)
+        return cls(health, ledger, tuple(results.values()), unknown, pasts, now)
 
     def statuses(self) -> _Samples:
+        known = ((result.name, result.status) for result in self.results)
         return (
-            ((result.name, status.value), result.status is status)
-            for result in self.results
+            ((name, status.value), has is status)
+            for name, has in (*known, *((name, None) for name in self.unknown))
             for status in Status
         )
 
@@ -130,8 +135,8 @@ _FAMILIES = (
     (
         GaugeMetricFamily,
         "petsage_check_status",
-        "1 for the status that a check has, 0 for the others. A check that only the smoke test asks"
-        " for is left out while nothing is known of it.",
+        "1 for the status that a check has, 0 for the others; all 0 for a dependency that only the"
+        " smoke test asks for, while nothing is known of it.",
         ("check", "status"),
         _Scrape.statuses,
     ),

@@ -1,6 +1,7 @@
 """No secret of any declared URL is in any output, whatever a peer echoes."""
 
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -15,8 +16,9 @@ from urllib.parse import quote
 import pytest
 from marshmallow import ValidationError
 
-from petsage.checks import CheckFailed
+from petsage.checks import CheckFailed, CheckWarns, Value
 from petsage.dependencies.declaration import check_from_url, declared_checks
+from petsage.dependencies.scrubbing import Scrubbed
 from tests.hostile import BODY, Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
 
@@ -214,3 +216,21 @@ def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_pa
                 assert "s3cret" not in done.stdout + done.stderr
         assert b"token=s3cret-t0ken" in service.requests[-1]
     assert "s3cret" not in (tmp_path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize("said", [False, 73, Value(73, "messages"), None])
+def test_what_a_run_returns_is_heard(said: object) -> None:
+    assert Scrubbed(lambda: said, re.compile("hunter2"))() is said
+
+
+@pytest.mark.parametrize("kind", [CheckFailed, CheckWarns])
+def test_what_a_run_raises_keeps_its_level_and_value_and_loses_the_secrets(
+    kind: type[CheckFailed],
+) -> None:
+    def growing() -> None:
+        raise kind("hunter2 grows", value=73)
+
+    with pytest.raises(CheckFailed, match=r"\*\*\* grows") as raised:
+        Scrubbed(growing, re.compile("hunter2"))()
+    assert type(raised.value) is kind
+    assert raised.value.value == Value(73)

@@ -27,6 +27,9 @@ def operator(scoreboard, identity, clock):
     return client
 
 
+STATUS_OF_PARTNER = ("petsage_check_status", ("check", "partner"))
+
+
 def samples(client):
     """What a scrape reads: name and labels, and the value."""
     response = client.get("/metrics")
@@ -53,18 +56,24 @@ def test_a_scrape_asks_each_check_but_none_more_often_than_its_freshness(operato
     assert subject.runs == 1
 
 
-def test_what_only_the_smoke_test_asks_is_shown_by_a_scrape_and_not_run(operator, clock):
+@pytest.mark.parametrize("external", [True, False])
+def test_what_only_the_smoke_test_asks_is_shown_by_a_scrape_and_not_run(operator, clock, external):
     subject = Subject()
-    client = operator(check("partner", subject, probes={"smoke"}, stale_seconds=30))
-    read = samples(client)
+    partner = check("partner", subject, probes={"smoke"}, stale_seconds=30, external=external)
+    client = operator(partner)
+
+    def unknown():
+        """All three statuses are 0, or of what is no dependency, absent."""
+        clock.time += 31
+        found = [v for key, v in samples(client).items() if key[:2] == STATUS_OF_PARTNER]
+        return found == ([0, 0, 0] if external else [])
+
+    assert unknown()
     assert subject.runs == 0
-    assert status_of("partner", read) == []
-    assert read["petsage_check_runs_total", ("check", "partner"), ("outcome", "pass")] == 0
     client.application.extensions["petsage"].report("smoke")
-    clock.time += 1
+    clock.time += 2
     assert status_of("partner", samples(client)) == ["pass"]
-    clock.time += 31
-    assert status_of("partner", samples(client)) == []
+    assert unknown()
     assert subject.runs == 1
 
 
