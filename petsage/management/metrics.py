@@ -37,8 +37,8 @@ class HealthCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """All families, each with its samples of this moment."""
         scrape = _Scrape.of(self._health, self._ledger)
-        for kind, name, meaning, labels, samples in _FAMILIES:
-            family = kind(name, meaning, labels=labels)
+        for name, (kind, labels, samples) in _FAMILIES.items():
+            family = kind(name, " ".join((samples.__doc__ or name).split()), labels=labels)
             for values, number in samples(scrape):
                 family.add_metric(values, number)
             yield family
@@ -78,6 +78,8 @@ class _Scrape:
         return cls(health, ledger, tuple(results.values()), unknown, pasts, now)
 
     def statuses(self) -> _Samples:
+        """1 for the status that a check has, 0 for the others; all 0 for a dependency that only the
+        smoke test asks for, while nothing is known of it."""
         known = ((result.name, result.status) for result in self.results)
         return (
             ((name, status.value), has is status)
@@ -86,16 +88,20 @@ class _Scrape:
         )
 
     def values(self) -> _Samples:
+        """What a check has observed."""
         values = ((result.name, result.value) for result in self.results)
         return (((name, value.unit), value.number) for name, value in values if value)
 
     def durations(self) -> _Samples:
+        """How long a check's last run took."""
         return (((last.name,), last.duration_seconds) for last in self._last_runs())
 
     def ages(self) -> _Samples:
+        """How long ago a check's last run ended."""
         return (((last.name,), max(0.0, self.now - last.at)) for last in self._last_runs())
 
     def runs(self) -> _Samples:
+        """Runs of a check, by outcome."""
         return (
             ((name, status.value), past.runs.get(status, 0))
             for name, past in self.pasts.items()
@@ -103,6 +109,7 @@ class _Scrape:
         )
 
     def finished(self) -> _Samples:
+        """Seconds since a worker last finished a request."""
         at = self.health.scoreboard.finished_at
         return [((), max(0.0, self.now - at))] if at else []
 
@@ -115,9 +122,11 @@ class _Scrape:
         return [((name,), max(0.0, self.now - at) if at else 0.0) for name, at in began]
 
     def draining(self) -> _Samples:
+        """1 while the instance drains before its stop."""
         return [((), self.health.scoreboard.draining)]
 
     def answers(self) -> _Samples:
+        """Answers to probes on the management listener, by HTTP status."""
         answers = sorted(self.ledger.answers().items())
         return (((probe, str(code)), count) for (probe, code), count in answers)
 
@@ -131,76 +140,14 @@ def _last(past: Past, check: Check, now: float) -> Result | None:
     return last if last and now - last.at <= check.stale_seconds else None
 
 
-_FAMILIES = (
-    (
-        GaugeMetricFamily,
-        "petsage_check_status",
-        "1 for the status that a check has, 0 for the others; all 0 for a dependency that only the"
-        " smoke test asks for, while nothing is known of it.",
-        ("check", "status"),
-        _Scrape.statuses,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_check_value",
-        "What a check has observed.",
-        ("check", "unit"),
-        _Scrape.values,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_check_duration_seconds",
-        "How long a check's last run took.",
-        ("check",),
-        _Scrape.durations,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_check_age_seconds",
-        "How long ago a check's last run ended.",
-        ("check",),
-        _Scrape.ages,
-    ),
-    (
-        CounterMetricFamily,
-        "petsage_check_runs",
-        "Runs of a check, by outcome.",
-        ("check", "outcome"),
-        _Scrape.runs,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_last_request_finished_age_seconds",
-        "Seconds since a worker last finished a request.",
-        (),
-        _Scrape.finished,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_worker_busy_threads",
-        "How many threads of an application worker have a request.",
-        ("worker",),
-        _Scrape.busy_threads,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_worker_oldest_request_seconds",
-        "How long an application worker's oldest request runs; 0 if it has none.",
-        ("worker",),
-        _Scrape.oldest_requests,
-    ),
-    (
-        GaugeMetricFamily,
-        "petsage_draining",
-        "1 while the instance drains before its stop.",
-        (),
-        _Scrape.draining,
-    ),
-    (
-        CounterMetricFamily,
-        "petsage_probe_answers",
-        "Answers to probes on the management listener, by HTTP status.",
-        ("probe", "code"),
-        _Scrape.answers,
-    ),
-)
+# Each with its type, its labels, and what yields its samples, whose docstring is its help.
+_FAMILIES = {
+    "petsage_check_status": (GaugeMetricFamily, ("check", "status"), _Scrape.statuses),
+    "petsage_check_value": (GaugeMetricFamily, ("check", "unit"), _Scrape.values),
+    "petsage_check_duration_seconds": (GaugeMetricFamily, ("check",), _Scrape.durations),
+    "petsage_check_age_seconds": (GaugeMetricFamily, ("check",), _Scrape.ages),
+    "petsage_check_runs": (CounterMetricFamily, ("check", "outcome"), _Scrape.runs),
+    "petsage_last_request_finished_age_seconds": (GaugeMetricFamily, (), _Scrape.finished),
+    "petsage_draining": (GaugeMetricFamily, (), _Scrape.draining),
+    "petsage_probe_answers": (CounterMetricFamily, ("probe", "code"), _Scrape.answers),
+}
