@@ -146,6 +146,8 @@ class Client:
     """Shared, since each new one reads all root certificates of the system."""
     bodies: Collection[int] = (200, 503)
     """The statuses whose body is read, since something judges it: a body can be endless."""
+    proxy: Target | None = None
+    """The HTTP proxy to ask through; the addresses are then its own."""
 
     def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
         """Asks the first of `addresses` that accepts a connection, in `seconds` in all.
@@ -162,9 +164,12 @@ class Client:
         self, target: Target, addresses: tuple[str, ...], deadline: float
     ) -> tuple[socket.socket, str]:
         """A connection to the first of `addresses` that accepts one, and that address."""
-        sock, address = _connected(target, addresses, deadline)
+        sock, address = _connected(self.proxy or target, addresses, deadline)
         tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
+            if self.proxy and target.secure:
+                with _at(address), _step("asking the proxy"):
+                    _tunnel(sockets.Wire(sock, deadline), target)
             with _at(address), _step("in the TLS handshake"):
                 return sockets.secured(sock, target.host, tls, deadline), address
         except NoAnswer:
@@ -186,7 +191,10 @@ class Client:
         connection = HTTPConnection(target.host, target.port)
         connection.sock = cast(socket.socket, wire)
         with _step(WAITING):
-            connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
+            # A proxy is asked for the whole URL (RFC 9112, 3.2.2).
+            forwarded = self.proxy and not target.secure
+            place = f"http://{target.authority}{target.path}" if forwarded else target.path
+            connection.putrequest("GET", place, skip_host=True, skip_accept_encoding=True)
             for name, value in self._headers_for(target):
                 connection.putheader(name, value)
             connection.endheaders()
@@ -204,6 +212,16 @@ class Client:
         }
         given = {name.lower() for name, _ in self.headers}
         return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
+
+
+def _tunnel(wire: sockets.Wire, target: Target) -> None:
+    """Has the proxy connect to the target (RFC 9110, 9.3.6)."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    place = f"{host}:{target.port}"
+    wire.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+    with closing(_final(wire)) as response:
+        if not 200 <= response.status < 300:
+            raise OSError(f"the proxy answered {response.status}")
 
 
 def _final(wire: sockets.Wire) -> HTTPResponse:

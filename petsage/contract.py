@@ -2,12 +2,15 @@
 
 import enum
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from petsage.checks import SMOKE_TEST
 from petsage.client import MAX_BODY_BYTES, Answer
+from petsage.errors import nearest
 from petsage.json_text import read_json
 from petsage.printable import ascii_line
 
@@ -69,7 +72,95 @@ class Breach:
 Expectation = Callable[[Answer], Breach | None]
 """A part of a contract: how an answer breaks it, or None."""
 
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, 5.6.2)."""
+
+_POINTER = re.compile(r"(/([^~/]|~[01])*)*")
+EXPECTATION_FORMS = "status=200-299, json:/POINTER=VALUE, header:NAME=VALUE or body=TEXT"
 _RETRYABLE = (404, 408, 425, 429)  # not there yet, too slow, too early, too many; and every 5xx
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value stands in an answer."""
+
+    kind: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """Reads `header:NAME`, `json:/POINTER` (RFC 6901) or `body`, which is the whole of it.
+
+        Raises `ValueError`, which says what would be right.
+        """
+        kind, _, name = text.partition(":")
+        if kind == "header" and TOKEN.fullmatch(name):
+            return cls(kind, name.lower())
+        if text == "body" or (kind == "json" and _POINTER.fullmatch(name)):
+            return cls(kind, name)
+        raise ValueError("must be header:NAME, json:/POINTER (RFC 6901) or body")
+
+    def __str__(self) -> str:
+        return ascii_line(f"{self.kind}:{self.name}" if self.name else self.kind)
+
+    def value(self, answer: Answer) -> object:
+        """Raises `LookupError` if it is not there, `ValueError` if the body is no JSON."""
+        if self.kind == "header":
+            return answer.headers[self.name].strip()
+        if self.kind == "body":
+            return answer.body.decode(errors="replace").strip()
+        return _pointed(read_json(answer.body), self.name)
+
+    def text(self, answer: Answer) -> str:
+        """One line of printable ASCII; empty if there is none."""
+        try:
+            value = self.value(answer)
+        except (LookupError, ValueError):
+            return ""
+        return _plain(value)
+
+
+def _pointed(document: Any, pointer: str) -> object:
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list) and re.fullmatch(r"0|[1-9][0-9]{0,8}", key):
+            document = document[int(key)]
+        elif isinstance(document, dict):
+            document = document[key]
+        else:
+            raise LookupError(key)
+    return document
+
+
+def expectation(text: str) -> Expectation:
+    """Reads one part of a contract. Raises `ValueError`, which says what would be right."""
+    place, equals, wanted = text.partition("=")
+    if not equals:
+        raise ValueError(f"must be {EXPECTATION_FORMS}")
+    if place == "status":
+        return partial(_status, statuses(wanted))
+    if place == "body":
+        return partial(_contains, wanted)
+    if (kind := place.partition(":")[0]) not in ("json", "header"):
+        raise ValueError(f"unknown{nearest(kind, ('status', 'json', 'header', 'body'))}")
+    return partial(_equals, Source.parse(place), wanted)
+
+
+def expectations(texts: Iterable[str]) -> tuple[Expectation, ...]:
+    """A contract of several parts. Where none is about the status, that must be 200 to 299."""
+    texts = sorted(texts, key=lambda text: not text.startswith("status="))
+    if texts and not texts[0].startswith("status="):
+        texts.insert(0, "status=200-299")
+    return tuple(map(expectation, texts))
+
+
+def statuses(text: str) -> range:
+    """Reads a status or a range of them. Raises `ValueError`."""
+    found = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", text, re.ASCII)
+    allowed = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    if not allowed:
+        raise ValueError("a status is 100 to 599, as in status=200 or status=200-299")
+    return allowed
 
 
 def first_breach(answer: Answer, contract: Iterable[Expectation]) -> Breach | None:
@@ -82,16 +173,47 @@ def wrong(where: str, expected: str, seen: str, retryable: bool = False) -> Brea
     return Breach(Kind.WRONG, where, expected, seen, retryable)
 
 
-def _status(answer: Answer) -> Breach | None:
+def _status(allowed: range, answer: Answer) -> Breach | None:
     status = answer.status
-    if status == 200:
+    if status in allowed:
         return None
-    seen = str(status)
+    expected, seen = "-".join(str(end) for end in sorted({allowed[0], allowed[-1]})), str(status)
     if 300 <= status < 400:
         seen += f" to {ascii_line(answer.headers.get('location', 'nowhere'))}"
     elif status == 503 and (failed := _failed(answer.body)):
         seen += f" (failed: {ascii_line(failed)})"
-    return wrong("status", "200", seen, status >= 500 or status in _RETRYABLE)
+    return wrong("status", expected, seen, status >= 500 or status in _RETRYABLE)
+
+
+def _contains(wanted: str, answer: Answer) -> Breach | None:
+    if wanted.encode(errors="surrogateescape") in answer.body:
+        return None
+    seen = ascii_line(answer.body.decode("latin-1"), 60)
+    differs = wrong("body", ascii_line(wanted), seen or "nothing", retryable=True)
+    return _too_long(answer) or differs
+
+
+def _equals(source: Source, wanted: str, answer: Answer) -> Breach | None:
+    """A text is compared as it is, any other value as JSON. What differs may change yet."""
+    try:
+        value = source.value(answer)
+        if value == wanted if isinstance(value, str) else _is_json(value, wanted):
+            return None
+        seen = _plain(value)
+    except LookupError:
+        seen = "none"
+    except ValueError as error:
+        seen = f"no JSON: {ascii_line(error)}"
+    too_long = _too_long(answer) if source.kind == "json" else None
+    return too_long or wrong(str(source), ascii_line(wanted), seen, retryable=True)
+
+
+def _is_json(value: object, wanted: str) -> bool:
+    try:
+        other = read_json(wanted.encode())
+    except ValueError:
+        return False
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _failed(body: bytes) -> str:
@@ -114,8 +236,8 @@ def _content_type(answer: Answer) -> Breach | None:
 
 
 def _body(answer: Answer) -> Breach | None:
-    if len(answer.body) > MAX_BODY_BYTES:
-        return wrong("body", f"at most {MAX_BODY_BYTES} bytes", "more")
+    if too_long := _too_long(answer):
+        return too_long
     try:
         data = read_json(answer.body)
     except ValueError as error:
@@ -128,7 +250,22 @@ def _body(answer: Answer) -> Breach | None:
     return wrong("body", _listed(wanted, keys), _listed(data, keys)) if keys else None
 
 
-SMOKE_TEST_CONTRACT: tuple[Expectation, ...] = (_status, _content_type, _body)
+def _too_long(answer: Answer) -> Breach | None:
+    if len(answer.body) <= MAX_BODY_BYTES:
+        return None
+    return wrong("body", f"at most {MAX_BODY_BYTES} bytes", "more")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an answer must be, and where its release and its instance stand."""
+
+    parts: tuple[Expectation, ...] = (partial(_status, range(200, 201)), _content_type, _body)
+    release_from: Source = Source("header", "petsage-release")
+    instance_from: Source = Source("header", "petsage-instance")
+
+
+SMOKE_TEST_CONTRACT = Contract()
 """What PetSage's smoke test answers when all is well."""
 
 
@@ -145,6 +282,10 @@ def _same(key: str, one: Mapping[str, object], other: Mapping[str, object]) -> b
 def _listed(data: Mapping[str, object], keys: list[str]) -> str:
     listed = (f"{key}={_printed(data[key])}" if key in data else f"no {key}" for key in keys[:5])
     return ascii_line(", ".join(listed))
+
+
+def _plain(value: object) -> str:
+    return ascii_line(value) if isinstance(value, str) else _printed(value)
 
 
 def _printed(value: object) -> str:

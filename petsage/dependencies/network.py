@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from petsage import client, sockets
 from petsage.checks import CheckFailed
+from petsage.contract import EXPECTATION_FORMS, Expectation, expectation, statuses
 from petsage.dependencies.schemes import HOST, PATTERN, PORT, Location, Option, Run, Scheme
 
 _log = logging.getLogger(__name__)
@@ -32,23 +33,28 @@ def http_get(location: Location) -> Run:
     def get() -> None:
         deadline = location.deadline()
         tls = _trust(location) if location.scheme == "https" else None
-        http_client = client.Client(_headers(location), tls, bodies=())
+        expected = location.options["expect"]
+        bodies = range(100, 600) if expected else ()
+        http_client = client.Client(_headers(location), tls, bodies=bodies)
         place = _place(location.path, location.query)
         for _ in range(1 + MAX_REDIRECTS):
             answer = _answer(http_client, location, place, deadline)
             redirected = _redirected(location, place, answer)
             if redirected is None:
-                return _judge(answer.status, location.options["status"])
+                return _judge(answer, location.options["status"], expected)
             place = redirected
         raise CheckFailed(f"more than {MAX_REDIRECTS} redirects")
 
     return get
 
 
-def _judge(status: int, allowed: range) -> None:
-    if status not in allowed:
+def _judge(answer: client.Answer, allowed: range, expected: Expectation | None) -> None:
+    if answer.status not in allowed:
         wanted = "-".join(str(end) for end in sorted({allowed[0], allowed[-1]}))
-        raise CheckFailed(f"answered {status}, not {wanted}")
+        raise CheckFailed(f"answered {answer.status}, not {wanted}")
+    if expected and (breach := expected(answer)):
+        # What was seen instead is the peer's: it may repeat a secret.
+        raise CheckFailed(f"{breach.where} is not {breach.expected}")
 
 
 def _answer(
@@ -217,13 +223,6 @@ def _free(text: str) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
-def _status(text: str) -> range:
-    found = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", text)
-    if not found or int(found[1]) > int(found[2] or found[1]):
-        raise ValueError
-    return range(int(found[1]), int(found[2] or found[1]) + 1)
-
-
 def _ca(text: str) -> str:
     if not text:  # the system's authorities, to the standard library
         raise ValueError
@@ -242,17 +241,19 @@ def _whole_days(text: str) -> int:
 
 CA = Option(_ca, "the path of a readable file of certificates in PEM")
 """Whom to trust instead of the system's authorities."""
-STATUS = Option(_status, "a status or a range, as 204 or 200-399", range(200, 400))
+EXPECT = Option(expectation, EXPECTATION_FORMS, None)
+"""What the answer must be besides."""
+STATUS = Option(statuses, "a status or a range, as 204 or 200-399", range(200, 400))
 DAYS = Option(_whole_days, "a whole number of days from 0 to 9999", 14)
 """How many days the certificate must be valid for."""
 FREE = Option(_free, "a share as 10%, or a size as 500MiB, 2GiB or in bytes", (10, "%"))
 """How much space must be free."""
 
+_HTTP = {"status": STATUS, "expect": EXPECT}
+
 SCHEMES: Mapping[str, Scheme] = {
-    "http": Scheme("http://host:80/path?query", http_get, PATTERN, 80, {"status": STATUS}),
-    "https": Scheme(
-        "https://host:443/path?query", http_get, PATTERN, 443, {"status": STATUS, "ca": CA}
-    ),
+    "http": Scheme("http://host:80/path?query", http_get, PATTERN, 80, _HTTP),
+    "https": Scheme("https://host:443/path?query", http_get, PATTERN, 443, {**_HTTP, "ca": CA}),
     "tcp": Scheme("tcp://host:port", tcp, HOST + r":(?P<port>[0-9]{1,5})/?"),
     "tls": Scheme("tls://host:443", tls, HOST + PORT + "/?", 443, {"days": DAYS, "ca": CA}),
     "dns": Scheme("dns://host", dns, HOST + "/?"),

@@ -2,23 +2,36 @@
 
 import re
 import sys
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+from petsage import contract
 from petsage.client import Target
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_T = TypeVar("_T")
+
+_OVERRIDE = re.compile(r"([^:\[\]]+|\[([^\]]+)\]):([0-9]{1,5}):(.+)")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 
 Override = tuple[tuple[str, int], tuple[str, ...]]
 
 
-def header(text: str) -> tuple[str, str]:
-    """A name and a value, which may be a secret: no message repeats it."""
+def headers(text: str) -> tuple[tuple[str, str], ...]:
+    """A header, or those in the lines of `@FILE`, as curl has it. No message repeats a value: it
+    may be a secret, and then a file keeps it out of the list of processes."""
+    if not text.startswith("@"):
+        return (_header(text),)
+    lines = _content(text[1:], "headers").decode("latin-1").splitlines()
+    return tuple(_header(line) for line in lines if line.strip())
+
+
+def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
-    if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+    if not (colon and contract.TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
         raise click.BadParameter("it must be of the form 'Name: value', in one line of Latin-1")
     return name, value.strip()
 
@@ -26,11 +39,37 @@ def header(text: str) -> tuple[str, str]:
 def override(text: str) -> Override:
     """A host and a port, and the addresses that stand in for a look-up."""
     try:
-        host, port, addresses = text.split(":", 2)
+        host, address, port, addresses = _OVERRIDE.fullmatch(text).groups()  # type: ignore[union-attr]
         found = tuple(str(ip_address(one.strip("[]"))) for one in addresses.split(","))
-        return (host.lower(), int(port)), found
-    except ValueError:
-        raise click.BadParameter("it must be HOST:PORT:ADDRESS[,ADDRESS...]") from None
+        return (str(ip_address(address)) if address else host.lower(), int(port)), found
+    except (AttributeError, ValueError):
+        form = "HOST:PORT:ADDRESS[,ADDRESS...], an IPv6 host in brackets"
+        raise click.BadParameter(f"it must be {form}") from None
+
+
+def expectation(text: str) -> str:
+    """A part of a contract, as `petsage.contract.expectation` reads it."""
+    _read(text, contract.expectation)
+    return text
+
+
+def source(text: str) -> contract.Source:
+    """Where the release or the instance stands."""
+    return _read(text, contract.Source.parse)
+
+
+def proxy(text: str) -> Target:
+    """The HTTP proxy to ask through."""
+    if not re.fullmatch(r"http://[^/?#@]+/?", text):
+        raise click.BadParameter("it must be http://HOST:PORT")
+    return _read(text, Target.parse)
+
+
+def _read(text: str, parse: Callable[[str], _T]) -> _T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text[:200]!a}: {error}") from None
 
 
 def release(text: str) -> str:
@@ -47,7 +86,7 @@ def targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Targ
         if value == "-":
             found |= _listed("standard input", sys.stdin.buffer.read() if sys.stdin else b"")
         elif value.startswith("@"):
-            found |= _listed(value[1:], _content(value[1:]))
+            found |= _listed(value[1:], _content(value[1:], "targets"))
         else:
             found[_target(value, "")] = None
     if not found:
@@ -55,11 +94,12 @@ def targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Targ
     return tuple(found)
 
 
-def _content(name: str) -> bytes:
+def _content(name: str, what: str) -> bytes:
     try:
         return Path(name).read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"the targets in {name!r}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise click.UsageError(f"the {what} in {name!r}: {reason}") from None
 
 
 def _listed(name: str, content: bytes) -> dict[Target, None]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.clock import Clock
+from petsage.contract import SMOKE_TEST_CONTRACT, Contract
 from petsage.rollout.verdict import Finding, judge, judge_failure
 
 _T = TypeVar("_T")
@@ -31,6 +32,7 @@ class RolloutPlan:
     release: str = ""
     """The release that each answer must carry. Without one, all answers of a target must carry
     the same."""
+    contract: Contract = SMOKE_TEST_CONTRACT
     max_latency_seconds: float | None = None
     timeout_seconds: float = 5
     """For one answer, from the connection to its last byte; and for looking up a name."""
@@ -80,7 +82,9 @@ class Asking:
 
         def answered(seconds: float) -> Finding:
             answer = self.get(target, addresses, seconds)
-            finding = judge(answer, self.plan.release, self.plan.max_latency_seconds)
+            finding = judge(
+                answer, self.plan.release, self.plan.max_latency_seconds, self.plan.contract
+            )
             return placed(finding, target, address, answer.address)
 
         return self._in_time(target, address, asked_at, answered)

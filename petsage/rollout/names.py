@@ -24,9 +24,12 @@ class Names:
     def __init__(
         self,
         overrides: Addresses,
+        proxy: Target | None = None,
         look_up: Callable[[str], tuple[str, ...]] = sockets.addresses_of,
     ) -> None:
-        """`overrides` stand in for a look-up. `look_up` raises `OSError`."""
+        """`overrides` stand in for a look-up. Where there is a proxy, its own addresses are those
+        of each target. `look_up` raises `OSError`."""
+        self._proxy = proxy
         self._overrides = overrides
         self._look_up = look_up
         self._lock = threading.Lock()
@@ -36,6 +39,7 @@ class Names:
 
     def known(self, target: Target) -> tuple[str, ...] | None:
         """The addresses of a target that takes no look-up."""
+        target = self._proxy or target
         if target.unix_path:
             return ()
         return self._overrides.get((target.host, target.port)) or _literal(target.host)
@@ -43,7 +47,7 @@ class Names:
     def resolve(self, target: Target, seconds: float) -> tuple[str, ...]:
         """Looks a target's name up within some seconds. Raises `NoAnswer`."""
         try:
-            return self._found(target.host).result(seconds)
+            return self._found((self._proxy or target).host).result(seconds)
         except OSError as error:  # a TimeoutError too
             raise NoAnswer("looking up the name") from error
 

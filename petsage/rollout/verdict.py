@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from http.client import IncompleteRead
 
 from petsage.client import Answer, NoAnswer
-from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Kind, first_breach, wrong
+from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Contract, Kind, first_breach, wrong
 from petsage.printable import ascii_line
 
 
@@ -41,19 +41,25 @@ EVERY = "all answers"
 NONE_YET = Breach(Kind.UNREACHED, "time", "an answer", "none yet", retryable=True)
 
 
-def judge(answer: Answer, release: str = "", max_latency_seconds: float | None = None) -> Finding:
+def judge(
+    answer: Answer,
+    release: str = "",
+    max_latency_seconds: float | None = None,
+    contract: Contract = SMOKE_TEST_CONTRACT,
+) -> Finding:
     """An answer against the contract; the finding names no target yet.
 
     The release is judged over all answers of a target, by `judge_releases`. Here it only makes
     every breach of another release retryable: that release may still be replaced.
     """
-    breach = first_breach(answer, SMOKE_TEST_CONTRACT) or _latency(
-        answer.seconds, max_latency_seconds
+    breach = first_breach(answer, contract.parts)
+    breach = breach or _latency(answer.seconds, max_latency_seconds)
+    found, instance = (
+        "" if breach and source.kind == "body" else source.text(answer)  # that is an error page
+        for source in (contract.release_from, contract.instance_from)
     )
-    found = ascii_line(answer.headers.get("petsage-release", ""))
     if breach and release and found and found != ascii_line(release):
         breach = replace(breach, retryable=True)
-    instance = ascii_line(answer.headers.get("petsage-instance", ""))
     return Finding("", "", breach, answer.status, found, instance, answer.seconds)
 
 

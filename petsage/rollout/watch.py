@@ -138,7 +138,7 @@ class Watch:
                 address = addresses[turn // len(rollout.targets) % len(addresses)]
                 addresses = (address,)
             answer = self.get[kept](target, addresses, rollout.timeout_seconds)
-            finding = judge(answer, rollout.release, rollout.max_latency_seconds)
+            finding = judge(answer, rollout.release, rollout.max_latency_seconds, rollout.contract)
             if finding.breach:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
         except NoAnswer as error:

@@ -62,6 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
     def ok(self) -> None:
         self._answer(200, b"ok")
 
+    def health(self) -> None:
+        self._answer(200, b'{"status":"UP","secret":"sesame"}', X_Ready="yes")
+
     def teapot(self) -> None:
         self._answer(418)
 
@@ -134,6 +137,23 @@ def _url(server: _Server, path: str = "", scheme: str = "http") -> str:
 def test_an_answer_between_200_and_399_is_well(web: _Server) -> None:
     assert verdict(_url(web, "/ok")) == ""
     assert verdict(_url(web)) == ""
+
+
+@pytest.mark.parametrize(
+    ("expected", "reason"),
+    [
+        ("json:/status=UP", ""),
+        ("body=%22UP%22", ""),
+        ("header:X_Ready=yes", ""),
+        ("json:/status=DOWN", "json:/status is not DOWN"),
+        ("json:/secret=x", "json:/secret is not x"),
+        ("header:X_Ready=no", "header:x_ready is not no"),
+    ],
+)
+def test_an_answer_must_be_as_expected_and_no_reason_repeats_it(
+    web: _Server, expected: str, reason: str
+) -> None:
+    assert verdict(_url(web, f"/health#expect={expected}")) == reason
 
 
 def test_an_answer_outside_the_wanted_statuses_fails_with_both(web: _Server) -> None:

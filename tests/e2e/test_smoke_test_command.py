@@ -48,7 +48,11 @@ Finished = subprocess.CompletedProcess[str]
 
 
 def environment(**more: str) -> dict[str, str]:
-    clean = {k: v for k, v in environment_of({}).items() if k != "GITHUB_ACTIONS"}
+    clean = {
+        name: value
+        for name, value in environment_of({}).items()
+        if name != "GITHUB_ACTIONS" and not name.lower().endswith("_proxy")
+    }
     return clean | more
 
 
@@ -419,6 +423,121 @@ def test_a_client_shows_its_certificate(authority: Authority) -> None:
         asked += ["--cacert", str(authority.ca)]
         assert smoke_test(*asked, "--cert", own.certificate, "--key", own.key).returncode == 0
         assert smoke_test(*asked).returncode == 3
+
+
+# Any service.
+
+
+def test_a_stranger_that_says_UP_is_proven() -> None:  # noqa: N802
+    up = [
+        answer(b'{"status":"UP","build":{"version":"%b"},"pod":"p%d"}' % (version, pod), **NO_NAMES)
+        for pod, version in enumerate((b"2.0.0", b"2.0.0", b"1.9.9"))
+    ]
+    wanted = ["--expect", "json:/status=UP", "--release-from", "json:/build/version"]
+    wanted += ["--instance-from", "json:/pod", "--release", "2.0.0"]
+    with server(balances(up[:2])) as pets:
+        finished = smoke_test(f"{pets.url}/actuator/health", *wanted)
+        assert finished.returncode == 0, finished
+        assert finished.stdout.startswith("proven for the 2 instances seen: 1 of 1 keep")
+    with server(balances(up)) as pets:
+        finished = smoke_test(f"{pets.url}/actuator/health", *wanted)
+    assert finished.returncode == 4
+    assert "expected 2.0.0, saw 1.9.9 from instance p2; 2.0.0 from" in finished.stdout
+
+
+NO_NAMES = {"release": "", "instance": "", "content_type": "application/vnd.spring+json"}
+
+NGINX = """\
+daemon off; master_process off; pid {0}/pid; error_log stderr; events {{}}
+http {{ access_log off; client_body_temp_path {0}/1; proxy_temp_path {0}/2;
+    fastcgi_temp_path {0}/3; uwsgi_temp_path {0}/4; scgi_temp_path {0}/5;
+    server {{ listen 127.0.0.1:{1}; root {0}; add_header X-Host $hostname; }} }}
+"""
+
+
+def test_a_plain_nginx_with_a_version_file_is_proven(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "version.txt").write_text("2.0.0\n")
+    (tmp_path / "nginx.conf").write_text(NGINX.format(tmp_path, port))
+    command = [tool("nginx"), "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
+    url = f"http://127.0.0.1:{port}/version.txt"
+    wanted = (
+        "--expect",
+        "status=200",
+        "--release-from",
+        "body",
+        "--instance-from",
+        "header:X-Host",
+    )
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as nginx:
+        try:
+            finished = smoke_test(url, *wanted, "--release", "2.0.0", "--wait", 10)
+            assert finished.stdout.startswith("proven for the 1 instance seen: "), finished
+            assert smoke_test(url, *wanted, "--release", "2.0.1").returncode == 4
+        finally:
+            nginx.kill()
+
+
+def test_headers_come_from_a_file_as_curl_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "headers").write_text("Authorization: Bearer sesame\n\nX-One: 1\n")
+    with server(says(answer())) as pets:
+        finished = smoke_test(pets.url, "--instances", 1, "--header", f"@{tmp_path}/headers")
+        assert finished.returncode == 0, finished
+        assert b"Authorization: Bearer sesame\r\nX-One: 1\r\n" in pets.requests[0]
+    (tmp_path / "headers").write_text("sesame\n")
+    assert "sesame" not in is_refused(
+        "'Name: value'", "http://a", "--header", f"@{tmp_path}/headers"
+    )
+    is_refused("the headers in", "http://a", "--header", f"@{tmp_path}/none")
+
+
+def test_a_proxy_is_asked_for_the_whole_url_or_for_a_tunnel(authority: Authority) -> None:
+    with server(says(answer())) as proxy:
+        finished = smoke_test("http://pets.example", "--instances", 1, "--proxy", proxy.url)
+        assert finished.returncode == 0, finished
+        start = b"GET http://pets.example/api/v1/smoke-test HTTP/1.1\r\nHost: pets.example\r\n"
+        assert proxy.requests[0].startswith(start)
+    context = context_of(authority, "pets.example")
+
+    def tunnel(connection: Connection) -> None:
+        connection.sock.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        with context.wrap_socket(connection.sock, server_side=True) as sock:
+            sock.recv(65536)
+            sock.sendall(answer())
+
+    asked = ("https://pets.example", "--instances", 1, "--cacert", authority.ca, "--proxy")
+    with server(tunnel) as proxy:
+        assert smoke_test(*asked, proxy.url).returncode == 0
+        assert proxy.requests[0].startswith(b"CONNECT pets.example:443 HTTP/1.1\r\n")
+    with server(says(answer(b"", "407 Who are you"))) as proxy:
+        finished = smoke_test(*asked, proxy.url)
+    assert finished.returncode == 3
+    assert "saw the proxy answered 407 asking the proxy" in finished.stdout
+
+
+def test_a_proxy_of_the_environment_is_not_used_and_that_is_said() -> None:
+    with server(says(answer())) as pets:
+        finished = smoke_test(pets.url, "--instances", 1, http_proxy="http://127.0.0.1:1")
+    assert finished.returncode == 0
+    assert finished.stderr == "NOTE: the proxy of http_proxy is not used: give it as --proxy\n"
+
+
+def test_an_ipv6_host_is_overridden_as_curl_takes_it() -> None:
+    with server(says(answer())) as pets:
+        given = ("--resolve", f"[::1]:{pets.port}:127.0.0.1", "--instances", 1)
+        assert smoke_test(f"http://[::1]:{pets.port}", *given).returncode == 0
+
+
+def test_what_is_wrong_with_an_expectation_is_said_before_anything_is_asked() -> None:
+    target = "http://127.0.0.1:1"
+    is_refused("did you mean status?", target, "--expect", "stauts=200")
+    is_refused("status=200-299", target, "--expect", "status=2xx")
+    is_refused("RFC 6901", target, "--expect", "json:status=UP")
+    is_refused("header:NAME, json:/POINTER", target, "--release-from", "version")
+    is_refused("http://HOST:PORT", target, "--proxy", "socks5://proxy")
+    proxied = (target, "--proxy", "http://127.0.0.1:2")
+    is_refused("--every-address exclude each other", *proxied, "--every-address")
+    is_refused("--resolve exclude each other", *proxied, "--resolve", "127.0.0.1:1:127.0.0.1")
 
 
 # Usage.

@@ -19,7 +19,7 @@ def test_names_that_hang_take_no_more_threads_than_there_are_for_names() -> None
         go.wait(30)
         return ("10.0.0.1",)
 
-    names, before = Names({}, hangs), threading.active_count()
+    names, before = Names({}, look_up=hangs), threading.active_count()
     for number in [*range(150), *range(150)]:
         with suppress(NoAnswer):
             names.resolve(named(f"pets{number}"), 0)
@@ -31,7 +31,7 @@ def test_names_that_hang_take_no_more_threads_than_there_are_for_names() -> None
 
 def test_a_name_is_looked_up_again_when_the_last_look_up_is_over() -> None:
     replies = iter([("10.0.0.1",), ("10.0.0.2",)])
-    names = Names({}, lambda _host: next(replies))
+    names = Names({}, look_up=lambda _host: next(replies))
     found = [names.resolve(named("pets"), 30) for _ in range(2)]
     assert found == [("10.0.0.1",), ("10.0.0.2",)]
 
