@@ -6,6 +6,7 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Iterable, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -46,7 +47,7 @@ class Value:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _finite(self.number))
-        if self.unit and not (isinstance(self.unit, str) and UNIT.fullmatch(self.unit)):
+        if not isinstance(self.unit, str) or (self.unit and not UNIT.fullmatch(self.unit)):
             raise ValueError("a unit has 1 to 20 printable ASCII characters")
 
     @classmethod
@@ -68,9 +69,10 @@ class Value:
 def _finite(number: float) -> float:
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
         raise ValueError(f"a value is a number, and not a {type(number).__name__}")  # noqa: TRY004
-    if not math.isfinite(number):
-        raise ValueError("a value is a finite number")
-    return float(number)
+    with suppress(OverflowError):
+        if math.isfinite(exact := float(number)):
+            return exact
+    raise ValueError("a value is a finite number, as large as a float can be")
 
 
 class CheckFailed(Exception):

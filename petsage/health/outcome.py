@@ -8,6 +8,8 @@ from functools import partial
 from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value, frames, whereabouts
 from petsage.printable import one_line
 
+_WRAPPERS = 50  # no more are taken off: a method of a remote object has every attribute
+
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
@@ -63,7 +65,10 @@ def _refused(returned: object) -> str:
 
 def _package(run: object) -> str:
     """The top-level package that a check's function belongs to."""
-    while inner := run.func if isinstance(run, partial) else getattr(run, "__wrapped__", None):
+    for _ in range(_WRAPPERS):
+        inner = run.func if isinstance(run, partial) else getattr(run, "__wrapped__", None)
+        if not inner:
+            break
         run = inner
     return str(getattr(run, "__module__", "")).partition(".")[0]
 

@@ -16,7 +16,7 @@ class Recent:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bodies: dict[str, tuple[float, bytes | str]] = {}
-        self._rendering = threading.Lock()
+        self._rendering: dict[str, threading.Lock] = {}
 
     def get(self, name: str, render: Callable[[], bytes | str]) -> bytes | str:
         """What `render` returns, or has returned less than a second ago.
@@ -24,7 +24,8 @@ class Recent:
         While another thread renders, the body before it is good enough, up to `USABLE_SECONDS`.
         """
         before = self._fresh(name, USABLE_SECONDS)
-        if not self._rendering.acquire(blocking=before is None):
+        rendering = self._rendering.setdefault(name, threading.Lock())
+        if not rendering.acquire(blocking=before is None):
             return before or b""
         try:
             body = self._fresh(name, RECENT_SECONDS)
@@ -33,8 +34,9 @@ class Recent:
                 self._bodies[name] = (self._clock.now(), body)
             return body
         finally:
-            self._rendering.release()
+            rendering.release()
 
     def _fresh(self, name: str, seconds: float) -> bytes | str | None:
         at, body = self._bodies.get(name, (float("-inf"), None))
-        return body if self._clock.now() - at < seconds else None
+        # An age below zero: the clock was set back, and nobody knows how old it is.
+        return body if 0 <= self._clock.now() - at < seconds else None

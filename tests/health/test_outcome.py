@@ -116,6 +116,20 @@ def test_of_an_unexpected_exception_the_innermost_frame_of_the_checks_own_packag
     assert result_of(own).reason.startswith(f"raised JSONDecodeError ({__name__}:")
 
 
+class Remote:
+    """As a method of `xmlrpc.client.ServerProxy`: whatever attribute it is asked for, it has."""
+
+    def __getattr__(self, name):
+        return Remote()
+
+    def __call__(self):
+        raise ConnectionRefusedError
+
+
+def test_a_method_of_a_remote_object_can_be_a_check():
+    assert result_of(Remote()).reason.startswith(f"raised ConnectionRefusedError ({__name__}:")
+
+
 def test_the_frames_are_logged_once_for_each_change_and_the_message_at_debug_only(caplog):
     caplog.set_level(logging.DEBUG, logger="petsage.monitor")
     clock, subject = ManualClock(), Subject(RuntimeError("password=hunter2"))
@@ -162,10 +176,18 @@ def test_a_name_or_a_unit_that_is_no_such_line_is_refused_in_one(text):
         Value(1, text)
 
 
-@pytest.mark.parametrize("number", [True, "73", None, float("nan"), float("inf"), 1j])
+@pytest.mark.parametrize(
+    "number", [True, "73", None, float("nan"), float("inf"), 1j, 10**400, Fraction(10**400)]
+)
 def test_a_value_is_a_finite_number(number):
     with pytest.raises(ValueError, match="a value is a"):
         Value(number)
+
+
+@pytest.mark.parametrize("unit", [None, 0, b"", []])
+def test_a_unit_is_a_text_or_the_scrape_would_fail(unit):
+    with pytest.raises(ValueError, match="a unit has 1 to 20 printable ASCII characters"):
+        Value(1, unit)
 
 
 def test_a_value_is_printed_as_a_person_writes_it():

@@ -39,6 +39,14 @@ def test_nobody_waits_for_a_slow_rendering_but_the_first():
         assert rendering.result(10) == "new"
 
 
+def test_a_clock_that_is_set_back_keeps_no_body():
+    clock, bodies = ManualClock(), iter("ab")
+    recent = Recent(clock)
+    asked = [recent.get("page", lambda: next(bodies))]
+    clock.time -= 600
+    assert [*asked, recent.get("page", lambda: next(bodies))] == ["a", "b"]
+
+
 def test_what_fails_to_render_is_rendered_anew():
     recent = Recent(ManualClock())
     with pytest.raises(ZeroDivisionError):
@@ -62,5 +70,6 @@ def test_who_asks_while_another_renders_gets_nothing_that_is_old():
         asked = [pool.submit(recent.get, "page", slow)]
         assert begun.wait(10)
         asked.append(pool.submit(recent.get, "page", slow))
+        assert recent.get("json", lambda: "waits for no page") == "waits for no page"
         go.set()
         assert [one.result(10) for one in asked] == ["new", "new"]
