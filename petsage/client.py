@@ -229,6 +229,8 @@ def _final(wire: sockets.Wire) -> HTTPResponse:
     while True:
         response = HTTPResponse(cast(socket.socket, wire), method="GET")
         response.begin()
+        if wire.ended:  # http.client accepts a head that is cut
+            raise IncompleteRead(b"")
         if response.status == HTTPStatus.SWITCHING_PROTOCOLS or response.status >= 200:
             return response
 

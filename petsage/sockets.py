@@ -142,7 +142,13 @@ class Wire:
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
-        self._reader = _Reader(_Received(sock, deadline))
+        self._received = _Received(sock, deadline)
+        self._reader = _Reader(self._received)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of what the peer sends was read."""
+        return self._received.ended
 
     def sendall(self, data: bytes) -> None:
         self._sock.settimeout(left(self._deadline))
@@ -169,6 +175,7 @@ class _Received(io.RawIOBase):
         self._sock = sock
         self._deadline = deadline
         self._allowed = MAX_RECEIVED_BYTES
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -179,4 +186,5 @@ class _Received(io.RawIOBase):
         self._sock.settimeout(left(self._deadline))
         received = self._sock.recv_into(buffer)
         self._allowed -= received
+        self.ended |= not received
         return received

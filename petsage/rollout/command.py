@@ -19,7 +19,7 @@ from petsage.errors import terminate
 from petsage.options import seconds_or_0
 from petsage.rollout import arguments, document, progress, report, terms
 from petsage.rollout.asking import RolloutPlan
-from petsage.rollout.output import done, err, write_to
+from petsage.rollout.output import done, err, is_terminal, write_to
 from petsage.rollout.rollout import Outcome, Rollout
 from petsage.rollout.rounds import Progress
 
@@ -122,6 +122,6 @@ def _reported(outcome: Outcome, json_wanted: bool, junit: Path | None) -> bool:
 
 def _progress(plan: RolloutPlan) -> Progress:
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
-    if sys.stderr.isatty() and not plain:
+    if is_terminal(sys.stderr) and not plain:
         return progress.Table(err, shutil.get_terminal_size, time.monotonic)
     return progress.Lines(err) if plan.wait_seconds or plan.consecutive > 1 else Progress()

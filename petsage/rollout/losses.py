@@ -79,8 +79,8 @@ class Losses:
     """How late asks started (p99)."""
 
 
-def losses(asks: Iterable[Ask], now: float) -> Losses:
-    """Sums up all asks that are over by `now`."""
+def losses(asks: Iterable[Ask], until: float) -> Losses:
+    """Sums up all asks that began by `until`: a gap ends then, since nobody asks any more."""
     asks = sorted(asks, key=lambda ask: ask.ended)
     good = [ask for ask in asks if ask.loss is None]
     lost_at = [ask.ended for ask in asks if ask.loss]
@@ -90,7 +90,7 @@ def losses(asks: Iterable[Ask], now: float) -> Losses:
         asks=len(asks),
         answered=len(good),
         lost=dict(Counter(ask.loss for ask in asks if ask.loss)),
-        gap=max(_gaps(asks, now), default=(now, 0.0, "")),
+        gap=max(_gaps(asks, until), default=(until, 0.0, "")),
         turn=turn,
         releases=releases,
         instances=_seen([(ask.instance, ask.ended) for ask in asks], lost_at),
@@ -125,10 +125,10 @@ def _turn(releases: Mapping[str, Seen]) -> tuple[float, float] | None:
     return newest.first, max(newest.first, *(seen.last for seen in others))
 
 
-def _gaps(asks: Sequence[Ask], now: float) -> Iterable[tuple[float, float, str]]:
+def _gaps(asks: Sequence[Ask], until: float) -> Iterable[tuple[float, float, str]]:
     for target in dict.fromkeys(ask.target for ask in asks):
         good = (ask.ended for ask in asks if ask.target == target and ask.loss is None)
-        for before, after in pairwise([0.0, *good, now]):
+        for before, after in pairwise([0.0, *(at for at in good if at < until), until]):
             yield after - before, before, target
 
 

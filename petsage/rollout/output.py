@@ -1,5 +1,6 @@
 """Where the reports of a command go: standard output and error, which may be closed or full."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -27,8 +28,15 @@ def err(text: str) -> None:
         write_to(text, sys.stderr)
 
 
-def write_to(text: str, stream: TextIO) -> None:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is a terminal. A stream that was closed before the start is None."""
+    return stream is not None and stream.isatty()
+
+
+def write_to(text: str, stream: TextIO | None) -> None:
     """Writes all of the text. Raises `OSError`."""
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     try:
         encoding = stream.encoding or "ascii"
         click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)

@@ -15,8 +15,11 @@ _T = TypeVar("_T")
 class Pool(Generic[_T]):
     """Runs jobs in threads, and hands their results to the thread that owns the pool."""
 
-    def __init__(self, threads: int = THREADS) -> None:
+    def __init__(
+        self, threads: int = THREADS, start: Callable[[Thread], object] = Thread.start
+    ) -> None:
         self._most = threads
+        self._start = start
         self._started = 0
         self.under_way = 0
         """How many jobs have been submitted whose results have not been taken."""
@@ -28,8 +31,13 @@ class Pool(Generic[_T]):
         self.under_way += 1
         self._jobs.put(job)
         if self._started < min(self._most, self.under_way):
+            try:
+                self._start(Thread(target=_work, args=(self._jobs, self._results), daemon=True))
+            except RuntimeError:  # the system has no thread left: the job waits for one of ours
+                if not self._started:
+                    raise
+                return
             self._started += 1
-            Thread(target=_work, args=(self._jobs, self._results), daemon=True).start()
 
     def result(self, seconds: float) -> _T:
         """The next job's result, or what it raised. Raises `queue.Empty` after `seconds`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import IncompleteRead
 from queue import Empty
 
 from petsage.client import MIDDLE, WAITING, NoAnswer, Target
@@ -56,6 +57,8 @@ class Watch:
     """All that are over."""
     proven: dict[str, bool] = field(default_factory=dict)
     """Whether the latest round of each target proved the release."""
+    asked_until: float = 0.0
+    """When the last ask could have begun: what comes later is no gap, since nobody asks then."""
     _records: dict[str, Record] = field(default_factory=dict)
     _known: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     _asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class Watch:
             try:
                 self._ask_on_time(pool)
             finally:
+                self.asked_until = self.now()
                 self._receive(pool, self.now() + rollout.timeout_seconds * 2, whole=True)
 
     def now(self) -> float:
@@ -162,5 +166,5 @@ def _loss(error: NoAnswer) -> Loss:
     if isinstance(error.__cause__, TimeoutError | None):
         return Loss.TIMED_OUT
     if not isinstance(error.__cause__, OSError):
-        return Loss.CUT if error.step == MIDDLE else Loss.WRONG
+        return Loss.CUT if isinstance(error.__cause__, IncompleteRead) else Loss.WRONG
     return {WAITING: Loss.RESET, MIDDLE: Loss.CUT}.get(error.step, Loss.REFUSED)

@@ -1,7 +1,9 @@
 """The command `petsage watch`."""
 
+import os
+import resource
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,10 +16,17 @@ from petsage.rollout import arguments, terms, watch_report
 from petsage.rollout.command import interrupted_by, signals
 from petsage.rollout.kept import KeptClient
 from petsage.rollout.losses import Losses, losses
-from petsage.rollout.output import done, err, write_to
+from petsage.rollout.output import done, err, is_terminal, write_to
 from petsage.rollout.watch import MOST_SECONDS, Watch, WatchPlan
 
 EX_LOST = 6
+
+
+def _rate(text: str) -> float:
+    with suppress(ValueError):
+        if 1 <= float(text) <= 500:  # click's own range lets NaN pass
+            return float(text)
+    raise click.BadParameter("it must be a number from 1 to 500")
 
 
 def _limit(text: str) -> float:
@@ -28,7 +37,7 @@ def _limit(text: str) -> float:
 
 @click.command("watch", short_help="Measure what users lose while a rollout runs.")
 @terms.options
-@click.option("--rate", type=click.FloatRange(1, 500), default=20, help="Asks a second: 20.")
+@click.option("--rate", type=_rate, default=20, help="Asks a second: 20.")
 @click.option("--for", "limit", type=_limit, metavar="SECONDS", help="No longer than 3600 s.")
 @click.option("--until-release", "release", type=arguments.release, help="End once it is proven.")
 @click.option("--max-lost", type=click.IntRange(0), default=0, help="How many may be lost: 0.")
@@ -65,26 +74,34 @@ def command(
     plan = WatchPlan(rollout=asked.plan, rate=rate, seconds=limit or MOST_SECONDS)
     began = datetime.now(UTC)
     watch, interrupted = _watched(ctx, plan, asked)
-    found = losses(watch.asks, watch.now())
+    found = losses(watch.asks, watch.asked_until)
     exceeded = _exceeded(found, max_lost, max_gap)
     render = watch_report.as_json if json_wanted else watch_report.as_text
     text = render(found, watch.kind, exceeded, began)
-    done("standard output", partial(write_to, text, sys.stdout))
+    written = done("standard output", partial(write_to, text, sys.stdout))
     # Without another end, the signal is the end that was meant.
     code = interrupted if limit or asked.plan.release else 0
-    ctx.exit(EX_LOST if exceeded else code or watch.kind)
+    ctx.exit(EX_LOST if exceeded else code or watch.kind or (0 if written else os.EX_SOFTWARE))
 
 
 def _watched(ctx: click.Context, plan: WatchPlan, asked: terms.Terms) -> tuple[Watch, int]:
     """The watch when it is over, and the exit code of the signal that ended it."""
+    _raise_limit_of_descriptors()
     with signals(ctx), closing(KeptClient(asked.client)) as kept:
-        lines = watch_report.Lines(err, sys.stderr.isatty())
+        lines = watch_report.Lines(err, is_terminal(sys.stderr))
         watch = Watch(plan, (asked.client.get, kept.get), asked.resolve, SystemClock(), lines)
         try:
             watch.run()
         except KeyboardInterrupt:
             return watch, interrupted_by(ctx)
     return watch, 0
+
+
+def _raise_limit_of_descriptors() -> None:
+    """All asks of two time-outs may hang: what this machine refuses is no loss of the service."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _exceeded(found: Losses, max_lost: int, max_gap: float | None) -> str:

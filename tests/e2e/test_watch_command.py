@@ -78,8 +78,9 @@ def test_a_signal_ends_it_with_what_is_known(number, options, code):
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--rate", "0"], "0.0 is not in the range 1<=x<=500"),
-        (["--rate", "501"], "501.0 is not in the range"),
+        (["--rate", "0"], "must be a number from 1 to 500"),
+        (["--rate", "501"], "must be a number from 1 to 500"),
+        (["--rate", "nan"], "must be a number from 1 to 500"),
         (["--for", "soon"], "must be a number of seconds"),
         (["--for", "3601"], "must be 3600 seconds or less"),
         (["--max-lost", "-1"], "-1 is not in the range x>=0"),
@@ -91,6 +92,31 @@ def test_wrong_usage_is_2_before_anything_is_asked(options, hint):
     done = petsage_watch("https://127.0.0.1:9", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert hint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "code"),
+    [
+        (">/dev/full", "", 70),
+        (">&-", "", 70),
+        (">/dev/full", "--max-gap 0.001", 6),
+        (">/dev/null 2>&-", "", 0),
+        ("2>/dev/full | true", "", 0),
+    ],
+)
+def test_where_the_report_goes_never_hides_the_verdict(where, options, code):
+    with losing({}) as server:
+        command = f"set -o pipefail; {PETSAGE} watch {url(server)} --for 1 {options} {where}"
+        assert subprocess.run(["bash", "-c", command], timeout=60).returncode == code
+
+
+def test_asks_that_hang_are_timed_out_and_not_refused_by_this_machine():
+    ways = dict.fromkeys(range(1, 1000), "timed out")
+    with losing(ways) as server:
+        options = "--for 1 --rate 100 --timeout 2 --json"
+        command = f"ulimit -S -n 40; {PETSAGE} watch {url(server)} {options}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["lost"] == {"timed out": 100}
 
 
 def watched_restarts(folder, **site):

@@ -72,6 +72,8 @@ class Losing:
                 return True
             case "cut":
                 client.sendall(answer[:-10])
+            case "cut head":
+                client.sendall(answer[:60])
             case "reset":
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             case "timed out":

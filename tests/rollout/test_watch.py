@@ -1,7 +1,9 @@
 """Promises of the watch: every lost ask is counted, once, as what it was."""
 
 import socket
+import threading
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -11,6 +13,7 @@ from petsage.contract import Kind
 from petsage.rollout.asking import RolloutPlan
 from petsage.rollout.kept import KeptClient
 from petsage.rollout.losses import losses
+from petsage.rollout.pool import Pool
 from petsage.rollout.watch import Watch, WatchPlan
 from tests.rollout.losing import losing
 
@@ -38,6 +41,34 @@ def test_as_many_asks_are_lost_as_the_server_loses_and_in_its_ways(count):
     expected = [ways[number] for number in ways]
     assert found.lost == {way: expected.count(way) for way in set(expected)}
     assert count < 100 or set(server.kept) == set(WAYS)  # on kept connections as on new ones
+
+
+def test_an_answer_that_ends_within_its_head_is_cut():
+    with losing({20: "cut head", 21: "cut head"}) as server:
+        found = watch(server.port, 1)
+    assert losses(found.asks, 1).lost == {"cut": 2}
+
+
+def test_what_hangs_after_the_last_ask_makes_no_gap():
+    with losing({48: "timed out"}) as server:
+        found = watch(server.port, 0.5)
+    assert found.now() > 1.4
+    assert losses(found.asks, found.asked_until).gap[0] < 0.4
+
+
+def test_without_another_thread_the_jobs_wait_for_those_there_are():
+    threads: list[threading.Thread] = []
+
+    def start(thread):
+        if threads:
+            raise RuntimeError("can't start new thread")
+        threads.append(thread)
+        thread.start()
+
+    with closing(Pool[int](start=start)) as pool:
+        for number in range(10):
+            pool.submit(partial(abs, number))
+        assert sorted(pool.result(5) for _ in range(10)) == list(range(10))
 
 
 def test_what_nobody_accepts_is_refused_and_counted():
