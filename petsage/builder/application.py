@@ -14,11 +14,11 @@ from petsage.config import Config
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The routes (method, URL, the feature whose view answers), the open requirements of each
+    """The routes (method and URL, the feature whose view answers), the open requirements of each
     feature, and the OpenAPI document."""
     return {
         "routes": [
-            (method, rule.rule, _feature(app.view_functions[rule.endpoint].__module__))
+            (f"{method} {rule.rule}", _feature(app.view_functions[rule.endpoint].__module__))
             for rule in app.url_map.iter_rules()
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ],

@@ -55,8 +55,8 @@ def draft(root: Path, request: Request) -> FeatureFiles | None:
 
 def _check_free(root: Path, feature: str) -> None:
     application, noun = proof.application(root), render.noun(feature)
-    for route in application.routes:
-        if route.url == render.url(feature):
+    for route, _ in application.routes:
+        if route.partition(" ")[2] == render.url(feature):
             raise BuildError(f"{route} is answered already; take another name")
     if noun in application.openapi["components"]["schemas"]:
         raise BuildError(f"there is a schema {noun} already; take another name")
@@ -171,7 +171,7 @@ def inventory(root: Path) -> tuple[FeatureSummary, ...]:
     return tuple(
         FeatureSummary(
             name,
-            tuple(str(route) for route in application.routes if route.feature == name),
+            tuple(route for route, feature in application.routes if feature == name),
             len(application.open_requirements.get(name, ())),
             tuple(map(str, project.edited(root, name))),
         )

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen, TimeoutExpired
-from typing import Any, NamedTuple
+from typing import Any
 
 from petsage.builder import BuildError, project
 
@@ -24,23 +25,12 @@ _WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis")  # schemathesis t
 _MAX_LINES = 40
 
 
-class Route(NamedTuple):
-    """A method and a URL that the application answers."""
-
-    method: str
-    url: str
-    feature: str | None
-    """The feature that it belongs to; None if it is PetSage's own."""
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.url}"
-
-
 @dataclass(frozen=True, slots=True)
 class Application:
     """What a project's application has."""
 
-    routes: tuple[Route, ...]
+    routes: Sequence[tuple[str, str | None]]
+    """Method and URL, and the feature that answers; None if it is PetSage's own."""
     open_requirements: Mapping[str, Sequence[str]]
     """By feature: what its `OPEN` has."""
     openapi: Mapping[str, Any]
@@ -59,35 +49,23 @@ def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, Complete
     """
     # -m puts the working directory before what is installed. Options that the environment has for
     # pytest would change what it prints.
+    env = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8:replace"}
+    text = partial(Popen[str], encoding="utf-8", errors="replace", stdout=PIPE, stderr=PIPE)
     python = [sys.executable, "-B", "-m"]
-    env = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8"}
     running = {
-        name: Popen(  # noqa: S603
-            [*python, *arguments],
-            cwd=root,
-            env=env,
-            stdout=PIPE,
-            stderr=PIPE,
-            encoding="utf-8",
-            errors="replace",
-        )
-        for name, arguments in programs.items()
+        name: text([*python, *arguments], cwd=root, env=env) for name, arguments in programs.items()
     }
     with ThreadPoolExecutor(len(running)) as threads:
         try:
-            ended = threads.map(
-                lambda one: one.communicate(timeout=LIMIT_SECONDS), running.values()
-            )
-            outputs = dict(zip(running, ended, strict=True))
+            end = partial(Popen[str].communicate, timeout=LIMIT_SECONDS)
+            outputs = list(threads.map(end, running.values()))
         except TimeoutExpired:
             raise BuildError(f"the proof is not done after {LIMIT_SECONDS} s") from None
         finally:
             for one in running.values():
                 one.kill()
-    return {
-        name: CompletedProcess(one.args, one.returncode, *outputs[name])
-        for name, one in running.items()
-    }
+    ended = zip(running.items(), outputs, strict=True)
+    return {name: CompletedProcess(one.args, one.returncode, *out) for (name, one), out in ended}
 
 
 def application(root: Path) -> Application:
@@ -100,7 +78,7 @@ def _read_application(ended: CompletedProcess[str]) -> Application:
         last = ended.stderr.strip().rpartition("\n")[2]
         raise BuildError(f"the application cannot be made: {last}")
     read = json.loads(ended.stdout)
-    routes = tuple(Route(*route) for route in read["routes"])
+    routes = [(route, feature) for route, feature in read["routes"]]
     return Application(routes, read["open_requirements"], read["openapi"])
 
 
@@ -118,10 +96,7 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         # Files, not folders: in a folder the linter leaves out what git ignores.
         "linter": ("ruff", "check", "--no-cache", *tests, *map(str, modules)),
         "type checker": ("mypy", f"--cache-dir={cache}", *folders),
-        "tests": (
-            *["pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:schemathesis"],
-            *tests,
-        ),
+        "tests": ("pytest", "-q", "--color=no", "-pno:cacheprovider", "-pno:schemathesis", *tests),
     }
     ended = run({**tools, _APPLICATION: (_APPLICATION,)}, root)
     problems = [_red(name, ended[name]) for name in tools if ended[name].returncode]
@@ -131,7 +106,7 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         raise BuildError(*problems, *error.problems) from None
     if not ended["tests"].returncode:
         problems += _miscounted(ended["tests"], passed, made, features)
-    problems += [*_misplaced(made.routes, features), *_invalid(made.openapi)]
+    problems += [*_misplaced(made, features), *_invalid(made.openapi)]
     if problems:
         raise BuildError(*problems)
     return made
@@ -153,11 +128,11 @@ def _miscounted(
         yield f"the tests are {last!r}, not {expected}"
 
 
-def _misplaced(routes: tuple[Route, ...], features: Sequence[str]) -> Iterator[str]:
+def _misplaced(made: Application, features: Sequence[str]) -> Iterator[str]:
     # Two URLs that differ in the names of their parameters only are one.
-    counted = Counter(re.sub("<[^>]*>", "<>", str(route)) for route in routes)
+    counted = Counter(re.sub("<[^>]*>", "<>", route) for route, _ in made.routes)
     yield from (f"two views answer {route}" for route in counted if counted[route] > 1)
-    for feature in set(features) - {route.feature for route in routes}:
+    for feature in set(features) - {feature for _, feature in made.routes}:
         yield f"the application has no route of {feature}"
 
 

@@ -4,7 +4,7 @@ import builtins
 import keyword
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
@@ -59,13 +59,8 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The request as it can be loaded again."""
-        return {
-            "feature": self.feature,
-            "description": self.description,
-            "requirements": list(self.requirements),
-            "fields": dict(self.fields),
-            "method": self.method,
-        }
+        lists = {"requirements": list(self.requirements), "fields": dict(self.fields)}
+        return asdict(self) | lists
 
 
 def from_json(text: bytes) -> Request:
@@ -154,15 +149,12 @@ class RequestSchema(Schema):
 
     @pre_load
     def _leave_out_none(self, given: Any, **_: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        # What the builder keeps beside a request is no part of it.
+        # What the builder keeps beside a request, in `files`, is no part of it.
         nothing = {"requirements": (None, "none", ["none"]), "fields": (None,)}
-        return {
-            key: value
-            for key, value in given.items()
-            if key != "files" and value not in nothing.get(key, ())
-        }
+        for key in ("files", *nothing) if isinstance(given, dict) else ():
+            if key == "files" or given.get(key) in nothing[key]:
+                given = {other: value for other, value in given.items() if other != key}
+        return given
 
     @post_load
     def _make(self, loaded: dict[str, Any], **_: Any) -> Request:

@@ -56,7 +56,7 @@ class Killed:
         after = self._tree()
         is_whole = after == self.states[command]
         assert is_whole or after == before
-        assert {route.feature for route in proof.application(self.root).routes} <= {
+        assert {feature for _, feature in proof.application(self.root).routes} <= {
             None,
             *project.features(self.root),
         }

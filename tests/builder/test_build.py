@@ -75,7 +75,7 @@ def test_after_a_kill_in_the_proof_the_application_has_no_unproven_feature(root,
         build.add(root, request_, killed)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert (root / WORKSPACE / "copy" / FOLDER).is_dir()
-    assert all(route.feature is None for route in proof.application(root).routes)
+    assert all(feature is None for _, feature in proof.application(root).routes)
     assert build.inventory(root) == ()
     with pytest.raises(BuildError, match="it is red"):
         build.add(root, request_, red)

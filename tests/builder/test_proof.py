@@ -31,9 +31,7 @@ AWKWARD = {name: name for name in ("date", "datetime", "decimal", "uuid", "email
 
 
 def test_every_type_and_every_text_makes_code_that_the_tools_find_nothing_in(root):
-    texts = [
-        text_request(number, fields) for number in range(len(TEXTS)) for fields in (False, True)
-    ]
+    texts = [text_request(number) for number in range(len(TEXTS))]
     alone = ["string", "float!", "date", "datetime!", "list:decimal", "uuid!", "list:enum:a:b"]
     alone += ["enum:dt.a:b", "list:enum:ExactDecimal:b", "decimal!", "enum:Decimal:UUID!"]
     varied = [

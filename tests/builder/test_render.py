@@ -41,9 +41,8 @@ def number(request):
     return request.param
 
 
-@pytest.mark.parametrize("fields", [False, True])
-def test_a_text_is_in_the_docstrings_and_does_nothing(number, fields):
-    request = text_request(number, fields)
+def test_a_text_is_in_the_docstrings_and_does_nothing(number):
+    request = text_request(number)
     view = code(rendered(request), "views.py").body[-1]
     _, _, described = ast.get_docstring(view).partition("\n\n")
     assert " ".join(described.split()) == request.description
@@ -64,14 +63,15 @@ def test_the_readme_explains_a_datetime_without_an_offset(of, count):
 
 
 def test_a_description_and_a_requirement_are_each_one_line_of_the_readme(number):
-    request = text_request(number, False)
+    request = text_request(number)
     files = rendered(request)
     readme = files.contents[project.folder(request.feature) / "README.md"].decode()
     described = readme.splitlines()[2]
-    (required,) = [line for line in readme.splitlines() if line.startswith("- ")]
+    (required,) = [line for line in readme.splitlines() if line.startswith("- ")][-1:]
     assert described.replace("\\", "") == request.description.replace("\\", "")
     assert required.removeprefix("- ").replace("\\", "") == request.description.replace("\\", "")
     assert readme.count("\n#") == 1
+    assert readme.count("\n- ") == 1 + len(request.fields)
     assert "<" not in readme.replace("\\<", "")
 
 
