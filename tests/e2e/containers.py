@@ -1,6 +1,8 @@
 """A real image, built by buildah on a base made by debootstrap, and run by containerd.
 
 All of it needs root. The base and the packages are made once, in a folder that git ignores.
+
+    python -m tests.e2e.containers     (makes them beforehand)
 """
 
 import fcntl
@@ -121,9 +123,7 @@ def engine(folder: Path, release: str) -> Iterator[tuple[Engine, dict[str, objec
     and the image's configuration."""
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("only root can build")
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:  # others build here too
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         archive, config = _build(folder, release)
     containerd = {
         "version": 2,
@@ -148,22 +148,37 @@ def engine(folder: Path, release: str) -> Iterator[tuple[Engine, dict[str, objec
         process.wait(10)
 
 
-def _toml(values: dict[str, object], head: str = "") -> str:
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Others build in this folder too."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _toml(values: dict[str, object]) -> str:
     flat = "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items() if not isinstance(v, dict))
     return flat + "".join(f"[{k}]\n{_toml(v)}" for k, v in values.items() if isinstance(v, dict))
 
 
-def _build(folder: Path, release: str) -> tuple[Path, dict[str, object]]:
-    """The built image as an archive, and its configuration."""
+def _buildah_with_the_base(folder: Path) -> tuple[str, ...]:
+    """The command of buildah, which has the image that the printed file begins with."""
     storage = ("--storage-driver=vfs", f"--root={CACHE}/storage", f"--runroot={folder}/buildah")
     buildah = (tool("buildah"), *storage)
-    source = project_copy(folder)
-    (source / "Containerfile").write_text(_run(PETSAGE, "deploy", "container"))
-    base = "docker.io/library/python:3.11-slim"  # what the file names, and no registry is asked
+    base = "docker.io/library/python:3.11-slim"  # so no registry is asked
     if base.rpartition(":")[0] not in _run(*buildah, "images"):
         scratch = _run(*buildah, "from", "scratch").strip()
         _run(*buildah, "add", scratch, _base(), "/")
         _run(*buildah, "commit", "--rm", scratch, base)
+    return buildah
+
+
+def _build(folder: Path, release: str) -> tuple[Path, dict[str, object]]:
+    """The built image as an archive, and its configuration."""
+    buildah = _buildah_with_the_base(folder)
+    source = project_copy(folder)
+    (source / "Containerfile").write_text(_run(PETSAGE, "deploy", "container"))
     (folder / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     _run(
         *(*buildah, "build", "--isolation=chroot", "--pull-never", "--format=docker"),
@@ -177,3 +192,9 @@ def _build(folder: Path, release: str) -> tuple[Path, dict[str, object]]:
     config = json.loads(_run(*buildah, "inspect", "--type=image", "petsage:test"))
     _run(*buildah, "rmi", "petsage:test")
     return archive, config["Docker"]["config"]
+
+
+if __name__ == "__main__":
+    with _alone(), tempfile.TemporaryDirectory() as folder:
+        _buildah_with_the_base(Path(folder))
+        _wheels(project_copy(Path(folder)))
