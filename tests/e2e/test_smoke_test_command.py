@@ -17,13 +17,13 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-import yaml
 
 from petsage.client import Client, Target
 from petsage.rollout.asking import RolloutPlan
 from petsage.rollout.rollout import Outcome, Rollout
 from tests.certificates import Authority
 from tests.hostile import (
+    BODY,
     Connection,
     Script,
     Server,
@@ -101,36 +101,47 @@ def test_a_served_petsage_is_proven(tmp_path: Path) -> None:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENDED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 EARLY = ("petsage: interrupted\n", "petsage: terminated\n")
-PIPELINES = re.findall(r"```yaml\n((?:(?!```).)*petsage smoke-test.*?)```", README, re.DOTALL)
+SECTION = README.partition("## Prove a rollout")[2].partition("### What users lose")[0]
+_PIPELINE = r"(?m)(?:run: |script: |sh '|^)(petsage smoke-test https(?:\|\|\n|[^'\n])*)"
+PIPELINES = re.findall(_PIPELINE, SECTION)
 
 
-def line_of(pipeline: str) -> str:
-    """What a pipeline of the README runs."""
-    data = yaml.safe_load(pipeline)
-    return str(data[0]["run"] if isinstance(data, list) else data["smoke-test"]["script"])
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A PATH on which kubectl writes down what it is asked for."""
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/kubectl.log\n')
+    kubectl.chmod(0o755)
+    return f"{kubectl.parent}:{Path(PETSAGE).parent}:/usr/bin:/bin"
 
 
-@pytest.mark.parametrize("line", [line_of(pipeline) for pipeline in PIPELINES])
+@pytest.mark.parametrize("line", PIPELINES)
 @pytest.mark.parametrize(("release", "code"), [("2", 0), ("1", 4)])
 def test_the_pipelines_of_the_readme_prove_a_release(
-    tmp_path: Path, line: str, release: str, code: int
+    tmp_path: Path, path: str, line: str, release: str, code: int
 ) -> None:
-    replicas = [answer(release=release, instance=name) for name in "abc"]
+    version = release.encode() if "version.txt" in line else BODY
+    if "actuator" in line:
+        version = b'{"status":"UP","version":"%b"}' % release.encode()
+    replicas = [answer(version, release=release, instance=name) for name in "abc"]
     with server(balances(replicas)) as pets:
-        line = line.replace("https://pets.example", pets.url).replace("--wait 300", "--wait 4")
+        line = re.sub(r"https://\w+.example", pets.url, line).replace("--wait 300", "--wait 4")
         finished = subprocess.run(
-            line.replace("petsage", PETSAGE, 1),
+            line.replace("--release 2.1.0", "--release 2"),
             shell=True,
             cwd=tmp_path,
-            env=environment(GITHUB_SHA="2", CI_COMMIT_SHA="2"),
+            env=environment(PATH=path, GITHUB_SHA="2", CI_COMMIT_SHA="2", GIT_COMMIT="2"),
             check=False,
         )
-    assert finished.returncode == code
+    undone = "rollout undo" in line and code
+    assert finished.returncode == (1 if undone else code)
+    assert (tmp_path / "kubectl.log").exists() == bool(undone)
     assert (tmp_path / "smoke.xml").exists() == ("--junit smoke.xml" in line)
 
 
-def test_both_pipelines_of_the_readme_are_run() -> None:
-    assert len(PIPELINES) == 2
+def test_every_pipeline_of_the_readme_is_run() -> None:
+    assert len(PIPELINES) == 6
 
 
 def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
