@@ -59,6 +59,8 @@ class Watch:
     """Whether the latest round of each target proved the release."""
     asked_until: float = 0.0
     """When the last ask could have begun: what comes later is no gap, since nobody asks then."""
+    stopped: bool = False
+    """Set by a signal handler to end the asking: an exception out of one could lose an answer."""
     _records: dict[str, Record] = field(default_factory=dict)
     _known: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
     _asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Watch:
     _end: float = 0.0
 
     def run(self) -> None:
-        """Asks until time is up, the release is proven, or a `KeyboardInterrupt` comes.
+        """Asks until time is up, the release is proven, or it is stopped.
 
         The asks that are under way by then are waited for, since they may still be lost.
         """
@@ -102,7 +104,7 @@ class Watch:
         for number in itertools.count():
             due = number / self.plan.rate
             self._receive(pool, min(due, self._end))
-            if due >= self._end:
+            if due >= self._end or self.stopped:
                 return
             if number % max(1, int(self.plan.rate)) == 0:
                 self.tick(self)

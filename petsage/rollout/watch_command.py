@@ -2,8 +2,10 @@
 
 import os
 import resource
+import signal
 import sys
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,7 +15,6 @@ import click
 from petsage.clock import SystemClock
 from petsage.options import seconds
 from petsage.rollout import arguments, terms, watch_report
-from petsage.rollout.command import interrupted_by, signals
 from petsage.rollout.kept import KeptClient
 from petsage.rollout.losses import Losses, losses
 from petsage.rollout.output import done, err, is_terminal, write_to
@@ -73,7 +74,7 @@ def command(
     asked = terms.Terms.of(**given)
     plan = WatchPlan(rollout=asked.plan, rate=rate, seconds=limit or MOST_SECONDS)
     began = datetime.now(UTC)
-    watch, interrupted = _watched(ctx, plan, asked)
+    watch, interrupted = _watched(plan, asked)
     found = losses(watch.asks, watch.asked_until)
     exceeded = _exceeded(found, max_lost, max_gap)
     render = watch_report.as_json if json_wanted else watch_report.as_text
@@ -84,17 +85,35 @@ def command(
     ctx.exit(EX_LOST if exceeded else code or watch.kind or (0 if written else os.EX_SOFTWARE))
 
 
-def _watched(ctx: click.Context, plan: WatchPlan, asked: terms.Terms) -> tuple[Watch, int]:
-    """The watch when it is over, and the exit code of the signal that ended it."""
+def _watched(plan: WatchPlan, asked: terms.Terms) -> tuple[Watch, int]:
+    """The watch when it is over, and the exit code of the signal that ended it, else 0."""
     _raise_limit_of_descriptors()
-    with signals(ctx), closing(KeptClient(asked.client)) as kept:
+    with closing(KeptClient(asked.client)) as kept:
         lines = watch_report.Lines(err, is_terminal(sys.stderr))
         watch = Watch(plan, (asked.client.get, kept.get), asked.resolve, SystemClock(), lines)
-        try:
+        with _stopped_by_signals(watch) as codes, suppress(KeyboardInterrupt):
             watch.run()
-        except KeyboardInterrupt:
-            return watch, interrupted_by(ctx)
-    return watch, 0
+    return watch, next(iter(codes), 0)
+
+
+@contextmanager
+def _stopped_by_signals(watch: Watch) -> Iterator[list[int]]:
+    """The exit codes of the signals that came: the first one ends the asking, the second one the
+    wait for the answers that are still missing."""
+    codes: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        codes.append(128 + number)
+        if watch.stopped:
+            raise KeyboardInterrupt
+        watch.stopped = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield codes
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _raise_limit_of_descriptors() -> None:

@@ -68,11 +68,24 @@ def test_a_signal_ends_it_with_what_is_known(number, options, code):
             [PETSAGE, "watch", url(server), *options], stdout=subprocess.PIPE, text=True
         )
         wait_until(lambda: server.arrived > 10)
-        process.send_signal(number)
-        output, _ = process.communicate(timeout=10)
+        process.send_signal(number)  # while the answer arrives: it must not be lost
+        output, _ = process.communicate(timeout=4)
     assert process.returncode == code
-    assert "lost: 0\n" in output
+    assert output.startswith(f"{server.arrived} asks, {server.arrived} answered, lost: 0\n")
     assert output.endswith("within bounds; release: proven\n")
+
+
+def test_a_second_signal_waits_for_no_answer():
+    with losing(dict.fromkeys(range(5, 1000), "timed out")) as server:
+        command = [PETSAGE, "watch", url(server), "--timeout", "60"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: server.arrived > 10)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=10)
+    assert output.startswith("4 asks, 4 answered, lost: 0\n")
 
 
 @pytest.mark.parametrize(
