@@ -6,15 +6,13 @@ It ends at its deadline, however the server behaves.
 import re
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote, unquote, urlsplit
 
 from petsage import sockets
@@ -270,24 +268,3 @@ def _connected(
         return sockets.connect(addresses, target.port, deadline)
     except OSError as error:
         raise NoAnswer("connecting", addresses[-1] if addresses else "") from error
-
-
-def resolve(
-    host: str, seconds: float, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
-) -> tuple[str, ...]:
-    """The addresses of a name (A and AAAA), each once, in the system's order.
-
-    Raises `NoAnswer` if there are none, or if there is no reply within `seconds`.
-    """
-    # getaddrinfo() knows no timeout: a thread that hangs in it is abandoned.
-    found: Future[tuple[str, ...]] = Future()
-
-    def work() -> None:
-        try:
-            found.set_result(sockets.addresses_of(host, look_up))
-        except Exception as error:
-            found.set_exception(error)
-
-    threading.Thread(target=work, name="resolve", daemon=True).start()
-    with _step("looking up the name"):
-        return found.result(seconds)

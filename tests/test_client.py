@@ -1,20 +1,16 @@
 """One GET reaches whom it should, and is over when its seconds are."""
 
 import itertools
-import socket
 import ssl
-import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
 from http.client import BadStatusLine, HTTPException, IncompleteRead
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from petsage import create_app
-from petsage.client import MAX_BODY_BYTES, PATH, Answer, Client, NoAnswer, Target, resolve
+from petsage.client import MAX_BODY_BYTES, PATH, Answer, Client, NoAnswer, Target
 from petsage.config import Config
 from petsage.sockets import MAX_RECEIVED_BYTES
 from tests.certificates import Authority
@@ -399,40 +395,3 @@ def test_a_target_that_is_none_is_refused(text: str, shown: str) -> None:
     with pytest.raises(ValueError, match=shown) as raised:
         Target.parse(text)
     assert "sesame" not in str(raised.value)
-
-
-def test_an_address_is_its_own_name() -> None:
-    def look_up(*_: object, **__: object) -> Any:
-        raise AssertionError
-
-    assert resolve("127.0.0.9", 1, look_up) == ("127.0.0.9",)
-    assert resolve("::1", 1, look_up) == ("::1",)
-
-
-def test_a_name_has_each_of_its_addresses_once() -> None:
-    def look_up(host: str, port: None, type: int) -> Iterator[Any]:  # noqa: A002
-        assert (host, type) == ("pets", socket.SOCK_STREAM)
-        for address in ("10.0.0.2", "fd00::2", "10.0.0.2"):
-            yield socket.AF_INET, type, 6, "", (address, 0)
-
-    assert resolve("pets", 1, look_up) == ("10.0.0.2", "fd00::2")
-    assert "127.0.0.1" in resolve("localhost", 10)
-
-
-def test_a_look_up_that_hangs_is_left() -> None:
-    over = threading.Event()
-    try:
-        with pytest.raises(NoAnswer) as raised:
-            resolve("pets", 0.1, lambda *_, **__: [][: over.wait()])
-    finally:
-        over.set()
-    assert isinstance(raised.value.__cause__, TimeoutError)
-
-
-def test_an_unknown_name_is_no_answer() -> None:
-    def look_up(*_: object, **__: object) -> Any:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    with pytest.raises(NoAnswer) as raised:
-        resolve("pets", 10, look_up)
-    assert isinstance(raised.value.__cause__, socket.gaierror)

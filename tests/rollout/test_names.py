@@ -1,8 +1,15 @@
 """A name that hangs costs one thread, however often it is asked for."""
 
+import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
+import pytest
+
+from petsage import sockets
 from petsage.client import NoAnswer, Target
 from petsage.rollout.names import THREADS, Names
 
@@ -42,3 +49,38 @@ def test_what_needs_no_look_up_is_known() -> None:
     assert names.known(named("pets:81")) is None
     assert names.known(named("[::1]")) == ("::1",)
     assert names.known(Target.parse("unix:/run/pets.sock")) == ()
+
+
+def resolve(look_up: Any, seconds: float = 30) -> tuple[str, ...]:
+    return Names({}, look_up=partial(sockets.addresses_of, look_up=look_up)).resolve(
+        named("pets"), seconds
+    )
+
+
+def test_a_name_has_each_of_its_addresses_once() -> None:
+    def look_up(host: str, port: None, type: int) -> Iterator[Any]:  # noqa: A002
+        assert (host, type) == ("pets", socket.SOCK_STREAM)
+        for address in ("10.0.0.2", "fd00::2", "10.0.0.2"):
+            yield socket.AF_INET, type, 6, "", (address, 0)
+
+    assert resolve(look_up) == ("10.0.0.2", "fd00::2")
+    assert "127.0.0.1" in Names({}).resolve(named("localhost"), 30)
+
+
+def test_a_look_up_that_hangs_is_left() -> None:
+    over = threading.Event()
+    try:
+        with pytest.raises(NoAnswer) as raised:
+            resolve(lambda *_, **__: [][: over.wait(30)], 0.1)
+    finally:
+        over.set()
+    assert isinstance(raised.value.__cause__, TimeoutError)
+
+
+def test_an_unknown_name_is_no_answer() -> None:
+    def look_up(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(NoAnswer) as raised:
+        resolve(look_up)
+    assert isinstance(raised.value.__cause__, socket.gaierror)
