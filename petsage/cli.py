@@ -12,7 +12,6 @@ from typing import NoReturn
 import click
 
 from petsage.checks import whereabouts
-from petsage.config import package_version
 from petsage.errors import PetSageError, Terminated
 
 INTERRUPTED = 130  # what a shell makes of SIGINT
@@ -63,6 +62,6 @@ def _stop(message: str, code: int) -> NoReturn:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_version(), prog_name="petsage", message="%(prog)s %(version)s")
+@click.version_option(package_name="petsage", prog_name="petsage", message="%(prog)s %(version)s")
 def main() -> None:
     """PetSage tells the truth about a running Python service."""
