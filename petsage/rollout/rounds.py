@@ -110,6 +110,7 @@ class Round:
 
 
 def _turns(addresses: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """All the addresses, with another one first each time."""
-    starts = range(len(addresses))
-    return itertools.cycle([addresses[start:] + addresses[:start] for start in starts] or [()])
+    """All the addresses, with another one first each time; made one by one, since of 10,000 they
+    would be 100 million."""
+    for start in itertools.cycle(range(max(1, len(addresses)))):
+        yield addresses[start:] + addresses[:start]

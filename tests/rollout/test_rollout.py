@@ -3,6 +3,7 @@
 import itertools
 import re
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -576,3 +577,15 @@ def test_no_thread_is_left_behind() -> None:
     before = set(threading.enumerate())
     run(in_turn(good()), targets=(PETS, CATS))
     wait_until(lambda: not set(threading.enumerate()) - before)
+
+
+def test_many_addresses_of_one_name_take_little_memory() -> None:
+    addresses = [f"10.0.{n // 250}.{n % 250}" for n in range(3000)]
+    tracemalloc.start()
+    try:
+        outcome = run(in_turn(good()), resolve=resolving(addresses), every_address=True)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(outcome.rows) == 3000
+    assert peak_bytes < 30e6
