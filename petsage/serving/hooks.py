@@ -18,6 +18,7 @@ from petsage.scoreboard import Slot, scoreboard
 from petsage.serving.drain import Drain
 from petsage.serving.patience import PatientForks
 from petsage.serving.reload import Reload
+from petsage.serving.retired import Retired
 from petsage.serving.start import refuse_patched_threads
 from petsage.serving.wedged import Wedged
 from petsage.serving.worker import Worker
@@ -33,6 +34,7 @@ def open_instance(server: Any, config: Config) -> None:
     Reload(server, config.release).install()
     Wedged(server, config.stuck_seconds).install()
     PatientForks(server).install()
+    Retired(server).install()
     refuse_patched_threads()
     getattr(server.app, "claims", ExitStack()).close()  # SIGUSR2 executes gunicorn alone
     if config.bind.path and not server.systemd:

@@ -372,3 +372,20 @@ def test_with_250_clients_on_4_threads_live_and_ready_stay_well(folder):
                     statuses.add(get(f"{service.management}/{probe}", timeout=1).status)
             assert {answer.result().status for answer in answers} == {200}
         assert statuses == {200}
+
+
+def test_a_worker_that_takes_long_to_stop_keeps_no_other_one_from_its_successor(folder):
+    settings = {"workers": 2, "threads": 1, "graceful_seconds": 60}
+    with (
+        served(folder, "odd:app", cwd=folder, **settings) as service,
+        ThreadPoolExecutor(4) as clients,
+    ):
+        wait_until(lambda: len(service.workers()) == 3)
+        hold(clients, service, 2)
+        service.process.send_signal(signal.SIGTTOU)
+        wait_until(lambda: len(holders(service, service.main)) == 1)
+        probe = probe_worker(service)
+        os.kill(probe, signal.SIGKILL)
+        wait_until(lambda: get(f"{service.management}/startupz", timeout=1).status == 200)
+        assert probe_worker(service) != probe
+        os.killpg(service.process.pid, signal.SIGKILL)

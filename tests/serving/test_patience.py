@@ -4,6 +4,9 @@ import errno
 import logging
 from types import SimpleNamespace
 
+import pytest
+from gunicorn.errors import HaltServer
+
 from petsage.scoreboard import scoreboard
 from petsage.serving.patience import PatientForks
 
@@ -23,6 +26,9 @@ class Arbiter:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
         self.WORKERS[4711] = SimpleNamespace(probe=False, slot=slot)
         return 4711
+
+    def reap_workers(self):
+        raise HaltServer("Worker failed to boot.", 3)
 
     reexec = spawn_worker
 
@@ -46,3 +52,16 @@ def test_a_sigusr2_that_fails_ends_nothing(caplog):
     arbiter.reexec()
     assert "SIGUSR2 failed" in caplog.text
     scoreboard.free_slots_without_process()
+
+
+def test_a_worker_that_cannot_boot_ends_an_instance_only_before_it_has_started(caplog):
+    arbiter = Arbiter(failures=0)
+    PatientForks(arbiter).install()
+    with pytest.raises(HaltServer):
+        arbiter.reap_workers()
+    scoreboard.finished_at = 1.0
+    try:
+        arbiter.reap_workers()
+    finally:
+        scoreboard.finished_at = 0.0
+    assert "Worker failed to boot. It is tried again." in caplog.text
