@@ -3,6 +3,7 @@
 import logging
 import os
 import select
+import signal
 import threading
 import time
 from collections import deque
@@ -41,7 +42,10 @@ class QueueHandler(logging.Handler):
         self._wake.put(None)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
+            # Or else the kernel could deliver to it what the main thread blocks.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._writer.start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def flush(self) -> None:
         """Waits until all is written, for `FLUSH_SECONDS` at most."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -99,3 +100,15 @@ def test_a_standard_error_that_does_not_block_is_waited_for(log):
         writer.join(10)
         os.set_blocking(2, True)
     assert log_queue.FLUSH_SECONDS == 1
+
+
+def test_a_signal_that_the_process_blocks_is_not_delivered_to_the_writer(log):
+    def child():
+        log.info("it runs")
+        log.handlers[0].flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        os.kill(os.getpid(), signal.SIGUSR1)  # it would end the process
+        return str(signal.SIGUSR1 in signal.sigpending())
+
+    with standard_error(log):
+        assert in_a_child(child) == "True"

@@ -21,19 +21,16 @@ import select
 import socket
 import time
 from contextlib import suppress
-from functools import partial
-from selectors import EVENT_READ, EVENT_WRITE
+from selectors import EVENT_WRITE
 from typing import Any
 
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from petsage.scoreboard import Slot
 from petsage.serving.arrival import Arrival
 from petsage.serving.connection import Client, Connection, allowed_seconds
-from petsage.serving.threads import Bell, Threads
-
-BUDGET_BYTES = 16 * 1024 * 1024
-"""So many bytes of requests and answers wait in a worker."""
+from petsage.serving.threads import Threads
+from petsage.serving.waiting import Waiting
 
 HEAD_SECONDS = 10
 PROBE_HEAD_SECONDS = 2
@@ -44,7 +41,7 @@ LINGER_SECONDS = 1
 _READ_BYTES = 64 * 1024
 _ACCEPT_AT_ONCE = 4
 _FIRST_SECONDS = 0.004
-_TURN_SECONDS = 0.25
+_SHORTAGE_SECONDS = 0.25
 
 
 def most_connections() -> int:
@@ -53,7 +50,7 @@ def most_connections() -> int:
     return min(1000, max(8, (soft - 20) * 4 // 5))
 
 
-class Gate(ThreadWorker):
+class Gate(Waiting):
     """gunicorn's threaded worker, with a main loop that waits in place of its threads."""
 
     sockets: list[Any]
@@ -63,15 +60,11 @@ class Gate(ThreadWorker):
     """What the other processes read of this worker."""
 
     def init_process(self) -> None:
-        self.method_queue = self.bell = Bell()
         self.worker_connections = most_connections()
-        self.waiting: dict[Connection, None] = {}
-        """What waits for its client, in the order in which it began to."""
         self.running: dict[Connection, float] = {}
         """What a thread has or will have, and since when."""
-        self.held_bytes = 0
         self._logged_at = -60.0
-        self._accept_at = self._turn_at = self._notify_at = 0.0
+        self._notify_at = 0.0
         super().init_process()
 
     def get_thread_pool(self) -> Threads:
@@ -88,7 +81,7 @@ class Gate(ThreadWorker):
         return bool(self.alive and len(self.running) >= self.tpool.most)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        may = not self.is_full() and (not self.alive or time.monotonic() >= self._accept_at)
+        may = not self.is_full() and (not self.alive or time.monotonic() >= self.accept_at)
         super().set_accept_enabled(enabled and may)
 
     def accept(self, listener: Any) -> None:
@@ -112,18 +105,11 @@ class Gate(ThreadWorker):
     def _has_room(self) -> bool:
         """Makes room by closing what has waited longest, but nothing that has just come."""
         if self.alive and self.nr_conns >= self.worker_connections - 1 and self.waiting:
-            self._accept_at = next(iter(self.waiting)).since + _FIRST_SECONDS
-            if time.monotonic() < self._accept_at:
+            self.accept_at = next(iter(self.waiting)).since + _FIRST_SECONDS
+            if time.monotonic() < self.accept_at:
                 return False
             self._close_oldest()
         return True
-
-    def _close_oldest(self) -> None:
-        """Closes what has waited longest, unless what it waits for has just come."""
-        oldest = next(iter(self.waiting))
-        oldest.react(oldest)
-        if next(iter(self.waiting), None) is oldest:
-            self._close(oldest)
 
     def _not_accepted(self, error: OSError) -> None:
         if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EPERM):
@@ -131,7 +117,7 @@ class Gate(ThreadWorker):
         now = time.monotonic()
         if now - self._logged_at > 60:
             self.log.error("Connections wait: %s", error.strerror)
-        self._logged_at, self._accept_at = now, now + _TURN_SECONDS
+        self._logged_at, self.accept_at = now, now + _SHORTAGE_SECONDS
         self.set_accept_enabled(False)
         if self.waiting:
             self._close_oldest()
@@ -271,46 +257,6 @@ class Gate(ThreadWorker):
             pass
         self._close(conn)
 
-    # What waits.
-
-    def _wait(self, conn: Connection, react: Any, seconds: float, events: int = EVENT_READ) -> None:
-        """A connection waits from now on, behind all others."""
-        conn.react = react
-        conn.since = time.monotonic()
-        conn.until = conn.since + seconds
-        self.waiting.pop(conn, None)
-        self.waiting[conn] = None
-        self._watch(conn, events)
-
-    def _watch(self, conn: Connection, events: int) -> None:
-        if events == conn.events:
-            return
-        if not events:
-            self.poller.unregister(conn.sock)
-        elif conn.events:
-            self.poller.modify(conn.sock, events, partial(self._ready, conn))
-        else:
-            self.poller.register(conn.sock, events, partial(self._ready, conn))
-        conn.events = events
-
-    def _ready(self, conn: Connection, _client: Client) -> None:
-        if conn.events:  # it may have been closed in this very turn
-            conn.react(conn)
-
-    def _hold(self, conn: Connection, held_bytes: int) -> None:
-        """A connection holds so many bytes now. All that wait together have a budget."""
-        self.held_bytes += held_bytes - conn.held_bytes
-        conn.held_bytes = held_bytes
-        while self.held_bytes > BUDGET_BYTES and self.waiting:
-            self._close(next(iter(self.waiting)))
-
-    def _close(self, conn: Connection) -> None:
-        self._watch(conn, 0)
-        self.waiting.pop(conn, None)
-        self.held_bytes -= conn.held_bytes
-        self.nr_conns -= 1
-        conn.sock.let_go()
-
     # The loop's turns.
 
     def notify(self) -> None:
@@ -322,30 +268,12 @@ class Gate(ThreadWorker):
             if self._is_crowded():
                 self.slot.waited_at = now
 
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        self.bell.is_asleep = True
-        until_accept = self._accept_at - time.monotonic()
-        timeout = min(timeout, until_accept if until_accept > 0 else _TURN_SECONDS)
-        events = self.poller.select(0 if self.bell.has_calls() else timeout)
-        self.bell.is_asleep = False
-        for key, _ in events:
-            key.data(key.fileobj)
-        self.bell.run()
-
-    def murder_keepalived(self, force: bool = False) -> None:
-        """Closes what has waited too long, or all that waits."""
-        now = time.monotonic()
-        if now < self._turn_at and not force:
-            return
-        self._turn_at = now + _TURN_SECONDS
-        is_held = 0 < self.slot.full_since < now - 1
-        for conn in list(self.waiting):
-            if force or conn.until <= now or (is_held and self._is_idle(conn)):
-                self._close(conn)
+    def is_in_vain(self, conn: Connection, now: float) -> bool:
+        """While all threads are held, an idle client had better find another worker."""
+        return 0 < self.slot.full_since < now - 1 and self._is_idle(conn)
 
     def _is_idle(self, conn: Connection) -> bool:
-        """Whether nothing is there of a request: on its next connection the client may find another
-        worker."""
+        """Whether nothing is there of a request."""
         return conn.react == self._read and not conn.arrival.data
 
     def _cap_keepalive(self, deadline: float) -> None:

@@ -1,11 +1,13 @@
 """A worker that cannot be forked, or cannot boot: the arbiter tries again."""
 
+import signal
 import time
 from typing import Any
 
 from gunicorn.errors import HaltServer
 
 from petsage.scoreboard import scoreboard
+from petsage.serving.worker import STOPS
 
 PAUSE_SECONDS = 0.5
 
@@ -30,7 +32,12 @@ class PatientForks:
         self._server.reexec = self.reexec
 
     def spawn_worker(self) -> None:
-        """Forks a worker, and writes its process into its slot."""
+        """Forks a worker, and writes its process into its slot.
+
+        Until the worker has handlers of its own, those of the arbiter would swallow its stop: so
+        its signals are blocked until then (`Worker.init_signals`).
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             pid = self._spawn()
         except OSError as error:  # of the arbiter's: in the child gunicorn catches all
@@ -41,6 +48,8 @@ class PatientForks:
             worker = self._server.WORKERS[pid]
             if not worker.probe:
                 worker.slot.pid = pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
     def reap_workers(self) -> None:
         """Once a worker has served, another one that cannot boot does not end the instance."""

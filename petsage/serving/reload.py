@@ -5,6 +5,7 @@ listeners, and its workers stay its children. They serve until the workers of th
 """
 
 import json
+import logging
 import math
 import os
 import signal
@@ -153,6 +154,8 @@ class Reload:
                 with suppress(OSError):  # the one that has read the folder is closed
                     os.set_inheritable(int(entry.name), int(entry.name) in (0, 1, 2, *listeners))
             os.chdir(server.START_CTX["cwd"])
+            for handler in logging.getLogger().handlers:
+                handler.flush()  # its writer ends here, with what is queued
             os.execve(command[0], command, environment)  # noqa: S606
         except OSError as error:
             signals.clear()  # they are pending, and come again

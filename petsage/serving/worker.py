@@ -2,6 +2,7 @@
 
 import logging
 import select
+import signal
 import socket
 from os import _exit
 from typing import Any, NoReturn
@@ -17,12 +18,19 @@ from petsage.serving.start import ServeError, refuse_patched_threads
 
 PROBE_THREADS = 16
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
+"""The signals that stop a worker."""
+
 
 class Worker(Gate):
     """A worker of an instance."""
 
     def thread_count(self) -> int:
         return PROBE_THREADS if self.probe else super().thread_count()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the arbiter has blocked them to fork
 
     def load_wsgi(self) -> None:
         """Loads the application, and ends the instance if that has patched threads away."""

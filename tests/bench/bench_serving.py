@@ -50,10 +50,14 @@ def petsage(_address: str) -> list[str]:
     return [PETSAGE, "serve"]
 
 
-def plain(address: str) -> list[str]:
+def plain(address: str, *kind: str) -> list[str]:
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    options = ["--workers=2", "--worker-class=gthread", "--threads=4", "--keep-alive=75"]
-    return [gunicorn, *options, f"--bind={address}", "tests.bench.plain:app"]
+    kind = kind or ("--worker-class=gthread", "--threads=4", "--keep-alive=75")
+    return [gunicorn, "--workers=2", *kind, f"--bind={address}", "tests.bench.plain:app"]
+
+
+def sync(address: str) -> list[str]:
+    return plain(address, "--worker-class=sync")
 
 
 @contextmanager
@@ -77,18 +81,20 @@ def running(command: Command) -> Iterator[Running]:
             process.terminate()
 
 
-def in_turn(unit: str, measure: Callable[[Command], float]) -> float:
+def in_turn(unit: str, measure: Callable[[Command], float], beside: Command = plain) -> float:
     """Shows the medians of what was measured for both; returns that of PetSage's multiples."""
-    pairs = [(measure(petsage), measure(plain)) for _ in range(ROUNDS)]
+    pairs = [(measure(petsage), measure(beside)) for _ in range(ROUNDS)]
     ours, theirs = (median(values) for values in zip(*pairs, strict=True))
     ratio = median(own / other for own, other in pairs)
-    print(f"  PetSage {ours:.3g} {unit}, plain {theirs:.3g} {unit}: {ratio:.2f} times")
+    name = beside.__name__
+    print(f"  PetSage {ours:.3g} {unit}, {name} {theirs:.3g} {unit}: {ratio:.2f} times")
     return ratio
 
 
-def load(url: str, seconds: int) -> float:
-    """Requests in a second, over 32 connections; every answer a 200."""
-    told = subprocess.check_output([tool("wrk"), "-t1", "-c32", f"-d{seconds}s", url], text=True)
+def load(url: str, seconds: int, connections: int = 32) -> float:
+    """Requests in a second; every answer a 200."""
+    command = [tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", url]
+    told = subprocess.check_output(command, text=True)
     assert "Non-2xx" not in told, told
     assert "Socket errors" not in told, told
     return float(re.search(r"Requests/sec: +([\d.]+)", told)[1])
@@ -115,13 +121,16 @@ def test_start(capsys):
         assert in_turn("s", measure) <= 1.25
 
 
-def test_throughput(capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("beside", "connections", "least"), [(plain, 32, 1), (plain, 8, 1), (sync, 8, 1.1)]
+)
+def test_throughput(capsys, tmp_path, beside, connections, least):
     unlimited = (("limit_req        zone=petsage_smoke_test burst=50 nodelay;", ""),)
 
     def measure(command: Command) -> float:
         with running(command) as server, nginx(tmp_path, server.address, also=unlimited) as base:
-            return load(base + PATH, seconds=3)
+            return load(base + PATH, 3, connections)
 
     with capsys.disabled():
-        print("\nThe smoke test behind nginx, over 32 connections:")
-        assert in_turn("requests/s", measure) >= 1
+        print(f"\nThe smoke test behind nginx, over {connections} connections:")
+        assert in_turn("requests/s", measure, beside) >= least
