@@ -114,9 +114,11 @@ class _Scrape:
         return [((), max(0.0, self.now - at))] if at else []
 
     def busy_threads(self) -> _Samples:
+        """How many threads of an application worker have a request."""
         return [((str(n),), slot.busy) for n, slot in enumerate(self.health.scoreboard.slots(), 1)]
 
     def oldest_requests(self) -> _Samples:
+        """How long an application worker's oldest request runs; 0 if it has none."""
         slots = enumerate(self.health.scoreboard.slots(), 1)
         began = [(str(n), slot.oldest_at) for n, slot in slots]
         return [((name,), max(0.0, self.now - at) if at else 0.0) for name, at in began]
@@ -148,6 +150,12 @@ _FAMILIES = {
     "petsage_check_age_seconds": (GaugeMetricFamily, ("check",), _Scrape.ages),
     "petsage_check_runs": (CounterMetricFamily, ("check", "outcome"), _Scrape.runs),
     "petsage_last_request_finished_age_seconds": (GaugeMetricFamily, (), _Scrape.finished),
+    "petsage_worker_busy_threads": (GaugeMetricFamily, ("worker",), _Scrape.busy_threads),
+    "petsage_worker_oldest_request_seconds": (
+        GaugeMetricFamily,
+        ("worker",),
+        _Scrape.oldest_requests,
+    ),
     "petsage_draining": (GaugeMetricFamily, (), _Scrape.draining),
     "petsage_probe_answers": (CounterMetricFamily, ("probe", "code"), _Scrape.answers),
 }
