@@ -12,7 +12,12 @@ from tests.fakes import in_a_child
 def test_each_worker_has_a_slot_of_its_own_until_it_ends():
     scoreboard = Scoreboard()
     first, second = scoreboard.new_slot(1.0), scoreboard.new_slot(2.0)
-    in_a_child(lambda: setattr(second, "busy", 3.0) or "")
+
+    def occupy() -> str:
+        second.busy = 3.0
+        return ""
+
+    in_a_child(occupy)
     assert [(slot.beat_at, slot.busy) for slot in scoreboard.slots()] == [(1, 0), (2, 3)]
     first.clear()
     assert [slot.beat_at for slot in scoreboard.slots()] == [2]

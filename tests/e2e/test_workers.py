@@ -281,7 +281,7 @@ def _busy_threads(service):
 
 
 def test_a_worker_whose_threads_are_all_held_leaves_new_connections_to_the_others(folder):
-    settings = {"workers": 2, "threads": 2, "stuck_seconds": 60}
+    settings: dict[str, Any] = {"workers": 2, "threads": 2, "stuck_seconds": 60}
     with (
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(32) as clients,
@@ -297,7 +297,12 @@ def test_a_worker_whose_threads_are_all_held_leaves_new_connections_to_the_other
 
 
 def test_a_wedged_worker_is_named_and_replaced_and_its_stacks_are_logged(folder):
-    settings = {"workers": 1, "threads": 2, "stuck_seconds": 2, "log_format": "json"}
+    settings: dict[str, Any] = {
+        "workers": 1,
+        "threads": 2,
+        "stuck_seconds": 2,
+        "log_format": "json",
+    }
     with (
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(32) as clients,
@@ -314,7 +319,7 @@ def test_a_wedged_worker_is_named_and_replaced_and_its_stacks_are_logged(folder)
 
 
 def test_while_nobody_waits_long_requests_only_warn(folder):
-    settings = {"workers": 1, "threads": 1, "stuck_seconds": 1}
+    settings: dict[str, Any] = {"workers": 1, "threads": 1, "stuck_seconds": 1}
     with (
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(32) as clients,
@@ -327,7 +332,7 @@ def test_while_nobody_waits_long_requests_only_warn(folder):
 
 
 def test_when_the_new_workers_are_wedged_too_the_live_probe_fails(folder):
-    settings = {"workers": 1, "threads": 1, "stuck_seconds": 2}
+    settings: dict[str, Any] = {"workers": 1, "threads": 1, "stuck_seconds": 2}
     with (
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(64) as clients,
@@ -375,7 +380,7 @@ def test_with_250_clients_on_4_threads_live_and_ready_stay_well(folder):
 
 
 def test_a_worker_that_takes_long_to_stop_keeps_no_other_one_from_its_successor(folder):
-    settings = {"workers": 2, "threads": 1, "graceful_seconds": 60}
+    settings: dict[str, Any] = {"workers": 2, "threads": 1, "graceful_seconds": 60}
     with (
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(4) as clients,
