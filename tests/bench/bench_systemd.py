@@ -14,6 +14,7 @@ from tests.e2e.test_systemd import (  # noqa: F401
     OWN,
     host,
     instances,
+    kill,
     refuse,
     reload,
     restart,
@@ -86,14 +87,14 @@ def test_three_kills_lose_what_is_in_flight(host: Machine) -> None:  # noqa: F81
     with host.load(RATE) as lost:
         for _ in range(3):
             main = host.show("MainPID")
-            host.systemctl("kill", "--signal=KILL", "--kill-who=main", "petsage")
+            kill(host, main)
             host.comes_back(main)
             wait_until(lambda: host.show("StatusText").endswith(" answers"), 20)
     assert told("kill -9 of the arbiter, 3 times", lost) <= 12
 
 
 def test_two_instances_restarted_in_turn_lose_nothing_of_20_000(host: Machine) -> None:  # noqa: F811
-    ports = instances(host)
+    ports = instances(host, drain_seconds=2)
     restarts = 0
     began = time.monotonic()
     with host.load(RATE) as lost:

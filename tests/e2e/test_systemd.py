@@ -56,6 +56,11 @@ def refuse(host, release):
     return failed
 
 
+def kill(host, main):
+    """Kills the arbiter and its workers, as systemd does once the arbiter is gone."""
+    host.run("sh", "-c", f"kill -9 {main} $(cat /proc/{main}/task/{main}/children)")
+
+
 @contextmanager
 def unix_sockets(host, **variables):
     """The service with a main socket of systemd's at the path that the printed unit has."""
@@ -77,13 +82,18 @@ def upgrade(host, release):
     return host.run("sh", "-c", path + commands).stdout
 
 
-def instances(host):
+def instances(host, drain_seconds=0.3):
     """Starts two instances behind nginx, by the printed `petsage@.service`; returns their names."""
     host.begin()
     ports = (8000, 8002)
     for port in ports:
-        addresses = f"PETSAGE_BIND=127.0.0.1:{port}\nPETSAGE_MANAGEMENT_BIND=127.0.0.1:{port + 1}\n"
-        host.write(f"/etc/petsage/{port}.env", f"{addresses}PETSAGE_DRAIN_SECONDS=0.3\n")
+        variables = {
+            "BIND": f"127.0.0.1:{port}",
+            "MANAGEMENT_BIND": f"127.0.0.1:{port + 1}",
+            "DRAIN_SECONDS": drain_seconds,
+        }
+        lines = [f"PETSAGE_{name}={value}\n" for name, value in variables.items()]
+        host.write(f"/etc/petsage/{port}.env", "".join(lines))
         host.systemctl("start", f"petsage@{port}")
     host.proxy(*(f"127.0.0.1:{port}" for port in ports))
     return ports
@@ -134,7 +144,7 @@ def test_when_the_arbiter_is_killed_no_more_is_lost_than_what_was_in_flight(host
     host.begin(*HANDED)
     main = host.show("MainPID")
     with host.load(100) as lost:
-        host.systemctl("kill", "--signal=KILL", "--kill-who=main", "petsage")
+        kill(host, main)
         killed = time.monotonic()
         host.comes_back(main)
         assert host.releases() == {"1.0.0"}
