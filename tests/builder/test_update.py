@@ -57,6 +57,12 @@ def test_what_is_edited_stays_beside_what_is_asked_for(built, changed):
     assert project.edited(built, "pet_birthday") == (FOLDER / "notes.txt", SERVICE)
 
 
+def test_a_deleted_file_that_the_request_does_not_change_stays_deleted(built, changed):
+    (built / FOLDER / "views.py").unlink()
+    build.update(built, changed, unproven)
+    assert project.edited(built, "pet_birthday") == (FOLDER / "views.py",)
+
+
 def test_a_conflict_is_shown_and_nothing_is_written(built, changed):
     edit(built, SERVICE, "    due: dt.date | None = None\n", "    due: dt.date | None\n")
     edit(built, FOLDER / "views.py", "@blueprint.refuses\n", "")
