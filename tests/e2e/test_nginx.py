@@ -41,8 +41,18 @@ def curl(*arguments):
     return head, body
 
 
+def smoke_test(site, *options):
+    """The answer once nginx takes it, since other tests have used up what one client may ask."""
+
+    def taken():
+        answer = curl(*options, f"{site}/api/v1/smoke-test")
+        return None if answer[0].startswith("HTTP/1.1 429") else answer
+
+    return wait_until(taken)
+
+
 def test_a_deployment_is_validated_end_to_end(site):
-    head, body = curl(f"{site}/api/v1/smoke-test")
+    head, body = smoke_test(site)
     assert head.startswith("HTTP/1.1 200 OK\n")
     assert "\nContent-Type: application/json\n" in head
     assert "\nCache-Control: no-store\n" in head
@@ -51,7 +61,7 @@ def test_a_deployment_is_validated_end_to_end(site):
 
 
 def test_head_is_answered_without_a_body(site):
-    head, body = curl("--head", f"{site}/api/v1/smoke-test")
+    head, body = smoke_test(site, "--head")
     assert f"\nContent-Length: {len(BODY)}" in head
     assert body == ""
 

@@ -385,12 +385,14 @@ def test_a_worker_that_takes_long_to_stop_keeps_no_other_one_from_its_successor(
         served(folder, "odd:app", cwd=folder, **settings) as service,
         ThreadPoolExecutor(4) as clients,
     ):
-        wait_until(lambda: len(service.workers()) == 3)
+        wait_until(lambda: len(service.workers()) == 3, seconds=30)
         hold(clients, service, 2)
         service.process.send_signal(signal.SIGTTOU)
-        wait_until(lambda: len(holders(service, service.main)) == 1)
+        wait_until(lambda: len(holders(service, service.main)) == 1, seconds=30)
         probe = probe_worker(service)
         os.kill(probe, signal.SIGKILL)
-        wait_until(lambda: get(f"{service.management}/startupz", timeout=1).status == 200)
+        wait_until(
+            lambda: get(f"{service.management}/startupz", timeout=1).status == 200, seconds=30
+        )
         assert probe_worker(service) != probe
         os.killpg(service.process.pid, signal.SIGKILL)
