@@ -56,7 +56,7 @@ class Watch:
     asks: list[Ask] = field(default_factory=list)
     """All that are over."""
     proven: dict[str, bool] = field(default_factory=dict)
-    """Whether the latest round of each target proved the release."""
+    """Whether a round of each target has proved the release."""
     asked_until: float = 0.0
     """When the last ask could have begun: what comes later is no gap, since nobody asks then."""
     stopped: bool = False
@@ -93,8 +93,15 @@ class Watch:
         """The verdict on the release, as `petsage smoke-test` has it."""
         for record in self._records.values():
             record.end(self.now())
-        breaches = (breach for record in self._records.values() for breach in record.breaches)
-        if kinds := {breach.kind for breach in breaches}:
+        answered = {ask.target for ask in self.asks if ask.loss is None}
+        kinds = {
+            breach.kind
+            for url, record in self._records.items()
+            for breach in record.breaches
+            # A lost ask is judged by the bounds, whether or not it was the last one.
+            if url not in answered or breach.kind not in (Kind.WRONG, Kind.UNREACHED)
+        }
+        if kinds:
             return gravest(kinds)
         unproven = self.plan.rollout.release and not all(self.proven.values())
         return Kind.INCONCLUSIVE if unproven else Kind.PROVEN
@@ -127,7 +134,7 @@ class Watch:
         if record.more():
             return
         record.end(ask.ended)
-        self.proven[ask.target] = not record.breaches
+        self.proven[ask.target] |= not record.breaches
         record.begin()
         if self.plan.rollout.release and all(self.proven.values()):
             self._end = min(self._end, self.now() + AFTER_SECONDS)

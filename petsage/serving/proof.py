@@ -13,7 +13,13 @@ from petsage.config import Config
 from petsage.errors import PetSageError
 from petsage.health.monitor import Monitor
 from petsage.health.report import LIMITS, Limits
-from petsage.serving.start import OWN_APPLICATION, ServeError, find
+from petsage.serving.start import (
+    OWN_APPLICATION,
+    ServeError,
+    find,
+    refuse_environment,
+    refuse_patched_threads,
+)
 
 TEST_SECONDS = 60
 """How long the test may take."""
@@ -26,8 +32,10 @@ def prove(config: Config, application: str | None) -> None:
     application cannot be loaded or a check fails, and `FeatureError` as `petsage.create_app` does.
     """
     signal.alarm(TEST_SECONDS)
+    refuse_environment()
     logging.getLogger("petsage").addHandler(logging.NullHandler())  # the outcome says it all
     management = create_management_app(config, _loaded(application))
+    refuse_patched_threads()  # the application may have patched them while it was loaded
     checks = management.extensions["petsage"].monitor.checks
     asked = [check for check in checks if "startup" in check.probes]
     slowest = max((check.timeout_seconds for check in asked), default=0.0)

@@ -1,4 +1,4 @@
-"""Workers that were told to stop: they do not count, or a killed one would miss its successor."""
+"""Workers that are stopping: they do not count, or a killed one would miss its successor."""
 
 import signal
 from typing import Any

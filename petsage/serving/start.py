@@ -36,7 +36,7 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
     Raises `ServeError` if an address is taken or cannot be used, or if there is no such module, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
-    _refuse_environment()
+    refuse_environment()
     gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
     if application:
         find(application)
@@ -66,7 +66,7 @@ def serve(config: Config, application: str | None = None) -> NoReturn:
         sys.exit(1)
 
 
-def _refuse_environment() -> None:
+def refuse_environment() -> None:
     """Raises `ConfigError` or `ServeError` for what would break a start, or the instance later."""
     if os.environ.get("GUNICORN_CMD_ARGS", "").strip():
         raise ConfigError("GUNICORN_CMD_ARGS: not allowed: PETSAGE_* variables set everything")

@@ -37,6 +37,17 @@ app = Flask(__name__)
 health.init_app(app, [Check("pets", unwell, probes={"startup"})])
 """
 
+PATCHED = """
+import sys
+from types import SimpleNamespace
+
+sys.modules["gevent.monkey"] = SimpleNamespace(saved={"threading": {}})
+
+
+def app(environ, start_response):
+    return []
+"""
+
 
 def deploy(folder, version, code=APPLICATION):
     """Puts new code in the place of the old."""
@@ -147,6 +158,7 @@ def busy(service):
         ("raise RuntimeError('hunter2')", "'shop:app' raised RuntimeError (shop:2)"),
         ("raise SystemExit(0)", "'shop:app' raised SystemExit (shop:2)"),
         ("import os; os.abort()", "exit code -6"),
+        (PATCHED, "gevent.monkey has patched this process: PetSage serves by real threads"),
         ("dog = 1", "'shop:app': Failed to find attribute 'app' in 'shop'."),
         (UNWELL, "startup check 'pets' failed: raised RuntimeError (shop:7)"),
     ],

@@ -79,6 +79,14 @@ def test_what_nobody_accepts_is_refused_and_counted():
     assert found.kind is Kind.UNREACHED
 
 
+@pytest.mark.parametrize("lost", [10, 99, 100])
+def test_an_ask_that_is_lost_decides_nothing_about_the_release_not_even_the_last(lost):
+    with losing({lost: "5xx"}) as server:
+        found = watch(server.port, 1)
+    assert losses(found.asks, 1).lost == {"5xx": 1}
+    assert found.kind is Kind.PROVEN
+
+
 def test_it_ends_a_little_after_the_release_is_proven():
     with losing({}, turn_at=50) as server:
         found = watch(server.port, 60, release="r2")
