@@ -29,6 +29,8 @@ class Losing:
     ways: Mapping[int, str]
     turn_at: int = 10**9
     """From this request on the new release answers."""
+    closes: bool = False
+    """Whether it ends each connection after an answer, without a word."""
     port: int = 0
     arrived: int = 0
     kept: Counter[str] = field(default_factory=Counter)
@@ -66,7 +68,7 @@ class Losing:
         match way:
             case None:
                 client.sendall(answer)
-                return True
+                return not self.closes
             case "5xx":
                 client.sendall(BAD_GATEWAY)
                 return True
@@ -82,10 +84,16 @@ class Losing:
 
 
 @contextmanager
-def losing(ways: Mapping[int, str], turn_at: int = 10**9) -> Iterator[Losing]:
-    """A server on a free port."""
-    server = Losing(ways, turn_at)
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+def losing(
+    ways: Mapping[int, str],
+    turn_at: int = 10**9,
+    *,
+    closes: bool = False,
+    at: tuple[str, int] = ("127.0.0.1", 0),
+) -> Iterator[Losing]:
+    """A server, on a free port by default."""
+    server = Losing(ways, turn_at, closes)
+    with socket.create_server(at, backlog=512) as listener:
         server.port = listener.getsockname()[1]
 
         def accept() -> None:

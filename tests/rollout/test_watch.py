@@ -20,14 +20,23 @@ from tests.rollout.losing import losing
 WAYS = ("5xx", "cut", "reset", "timed out")
 
 
-def watch(port, seconds, rate=100, release="", timeout_seconds=1):
+def watch(
+    port, seconds, rate=100, release="", timeout_seconds=1, addresses=(), tick=lambda _: None
+):
     target = Target.parse(f"http://127.0.0.1:{port}")
-    rollout = RolloutPlan(targets=(target,), release=release, timeout_seconds=timeout_seconds)
+    rollout = RolloutPlan(
+        targets=(target,),
+        release=release,
+        timeout_seconds=timeout_seconds,
+        every_address=bool(addresses),
+    )
     plan = WatchPlan(rollout=rollout, rate=rate, seconds=seconds)
     client = Client()
     with closing(KeptClient(client)) as kept:
         gets = (client.get, kept.get)
-        found = Watch(plan, gets, lambda target, seconds: (target.host,), SystemClock())
+        found = Watch(
+            plan, gets, lambda target, seconds: addresses or (target.host,), SystemClock(), tick
+        )
         found.run()
     return found
 
@@ -87,6 +96,19 @@ def test_an_ask_that_is_lost_decides_nothing_about_the_release_not_even_the_last
     assert found.kind is Kind.PROVEN
 
 
+def test_every_address_is_asked_in_turn_on_both_kinds_of_connections():
+    with losing({}) as one, losing({}, at=("127.0.0.2", one.port)) as other:
+        found = watch(one.port, 1, addresses=("127.0.0.1", "127.0.0.2"))
+    assert (one.arrived, other.arrived) == (50, 50)
+    assert losses(found.asks, 1).lost == {}
+
+
+def test_a_kept_connection_that_the_server_has_closed_meanwhile_loses_nothing():
+    with losing({}, closes=True) as server:
+        found = losses(watch(server.port, 2, rate=50).asks, 2)
+    assert (found.asks, found.lost) == (100, {})
+
+
 def test_it_ends_a_little_after_the_release_is_proven():
     with losing({}, turn_at=50) as server:
         found = watch(server.port, 60, release="r2")
@@ -94,7 +116,15 @@ def test_it_ends_a_little_after_the_release_is_proven():
     assert found.now() < 20
     summed = losses(found.asks, found.now())
     assert summed.turn is not None
+    assert found.asked_until >= summed.turn[0] + 3
     assert list(summed.releases) == ["r1", "r2"]
+
+
+def test_a_machine_that_is_held_up_itself_starts_late_and_says_so():
+    held_up = threading.Event()
+    with losing({}) as server:
+        found = watch(server.port, 1, tick=lambda _: held_up.wait(0.3))
+    assert losses(found.asks, 1).late_seconds > 0.2
 
 
 def test_a_release_that_does_not_come_is_said():
