@@ -15,17 +15,19 @@ from contextlib import contextmanager, suppress
 
 from tests.support import ROOT
 
+_GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+_POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+
 KINDS = {
     "idle": b"",
-    "half request": b"GET / HTTP/1.1\r\nHost: localhost\r\n",
-    "dripping head": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
-    "dripping body": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
-    "dripping chunks": b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
-    "dripping large body": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
-    + b"x" * 200_000,
-    "expecting": b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
-    "pipelining": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20,
-    "not reading": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half request": _GET,
+    "dripping head": _GET + b"X: ",
+    "dripping body": _POST + b"Content-Length: 100000\r\n\r\n",
+    "dripping chunks": _POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n",
+    "dripping large body": _POST + b"Content-Length: 1000000\r\n\r\n" + b"x" * 200_000,
+    "expecting": _POST + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    "pipelining": (_GET + b"\r\n") * 20,
+    "not reading": _GET + b"\r\n",
 }
 """What each sends at once; all but the idle send a byte each half second after it."""
 

@@ -52,11 +52,15 @@ class Waiting(ThreadWorker):
             conn.react(conn)
 
     def _hold(self, conn: Connection, held_bytes: int) -> None:
-        """A connection holds so many bytes now. All that wait together have a budget."""
+        """A connection holds so many bytes now. All that wait together have a budget: beyond it
+        those that hold any are closed, the one first that has waited longest."""
         self.held_bytes += held_bytes - conn.held_bytes
         conn.held_bytes = held_bytes
-        while self.held_bytes > BUDGET_BYTES and self.waiting:
-            self._close(next(iter(self.waiting)))
+        if self.held_bytes > BUDGET_BYTES:
+            for holder in [one for one in self.waiting if one.held_bytes]:
+                self._close(holder)
+                if self.held_bytes <= BUDGET_BYTES:
+                    return
 
     def _close(self, conn: Connection) -> None:
         self._watch(conn, 0)

@@ -71,21 +71,21 @@ class Asked:
 
     def __init__(self, address, path):
         self.address, self.path = address, path
-        self.seconds, self.failures = [], 0
+        self.seconds, self.failures = [], []
 
     def ask(self):
         began = time.perf_counter()
         try:
-            is_well = answers(self.address, self.path)
-        except OSError:
-            is_well = False
-        self.failures += not is_well
+            assert answers(self.address, self.path)
+        except (AssertionError, OSError) as error:
+            self.failures.append(repr(error))
         self.seconds.append(time.perf_counter() - began)
 
     def __str__(self):
         ordered = sorted(self.seconds)
         middle, last = (ordered[int(len(ordered) * part)] * 1000 for part in (0.5, 0.99))
-        return f"{self.failures} of {len(ordered)} failed, {middle:.1f} ms, 99 % {last:.1f} ms"
+        failed = f"{len(self.failures)} of {len(ordered)} failed {set(self.failures) or ''}"
+        return f"{failed}, {middle:.1f} ms, 99 % {last:.1f} ms"
 
 
 def beside(at, seconds=SECONDS):

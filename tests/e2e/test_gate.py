@@ -5,7 +5,7 @@ import resource
 import signal
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -137,6 +137,24 @@ def test_with_64_descriptors_no_worker_dies(folder, kind):
     instance.__exit__(None, None, None)
 
 
+def test_when_the_budget_runs_out_the_oldest_is_closed_that_holds_a_part_of_it(folder):
+    body = os.urandom(155_000)
+    first, rest = post(body)[:150_000], post(body)[150_000:]
+    with (
+        served(folder, "echo:app", cwd=folder, workers=1, threads=2) as service,
+        ExitStack() as opened,
+    ):
+        idle, *holders = (opened.enter_context(connected(service)) for _ in range(116))
+        for holder in holders:
+            holder.sendall(first)
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answers(idle, 1) == [b"ok"]
+        holders[-1].sendall(rest)
+        assert answers(holders[-1], 1) == [body]
+        with suppress(ConnectionResetError):
+            assert holders[0].recv(1) == b""
+
+
 def test_a_stop_waits_for_no_client_that_does_not_read(folder):
     with (
         served(folder, "echo:app", cwd=folder, workers=1, graceful_seconds=2) as service,
@@ -150,10 +168,14 @@ def test_a_stop_waits_for_no_client_that_does_not_read(folder):
 # What the gate relies on in gunicorn, and changes nothing about.
 
 
+def connected(service):
+    host, port = address(service.main).split(":")
+    return socket.create_connection((host, int(port)), 10)
+
+
 @pytest.fixture
 def client(service):
-    host, port = address(service.main).split(":")
-    with socket.create_connection((host, int(port)), 10) as client:
+    with connected(service) as client:
         yield client
 
 
