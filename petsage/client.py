@@ -1,17 +1,16 @@
-"""One GET, at an address of one's choice, with Host and SNI kept, over TCP, TLS or a unix socket.
-
-It ends at its deadline, however the server behaves.
-"""
+"""One GET, at a given address, with Host and SNI kept, over TCP, TLS or a unix socket. It ends at
+its deadline, however the server behaves."""
 
 import re
 import socket
 import ssl
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException, HTTPResponse, IncompleteRead
+from ipaddress import ip_address
 from typing import cast
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,12 +24,16 @@ PATH = "/api/v1/smoke-test"
 MAX_BODY_BYTES = 64 * 1024
 """No more of a body than this and one byte is ever read."""
 
+KEPT_CONNECTIONS = 4
+"""How many connections to a target take turns: behind a balancer they lead to several instances."""
+
 WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
 """The steps after the request."""
 
 # A value in a query, or a name without one, of more than three characters.
 _LONGER = re.compile(r"(^|&)([^&=]*+=(?=[^&]))?+([^&]{4,})")
 _PORTS = {"http": 80, "https": 443}
+_PROXYS = re.compile("proxy-", re.IGNORECASE)  # a header for the proxy and for nobody behind it
 
 
 class NoAnswer(Exception):
@@ -56,13 +59,14 @@ class Target:
     port: int = 0
     secure: bool = False
     unix_path: str = ""
+    addresses: tuple[str, ...] | None = None
+    """Where to connect to; None if its name has to be looked up."""
 
     @classmethod
     def parse(cls, text: str) -> "Target":
         """Reads `http://HOST[:PORT][/PATH]`, `https://…` or `unix:/SOCKET[:/PATH]`.
 
-        Raises `ValueError` that says what would be right, and repeats nothing of the text.
-        """
+        Raises `ValueError` that says what would be right and repeats nothing of the text."""
         if not re.fullmatch(r"[!-~]+", text):
             raise ValueError("a target is printable ASCII without spaces: percent-encode the rest")
         if text.startswith("unix:"):
@@ -70,7 +74,7 @@ class Target:
         scheme, colon, _ = text.partition("://")
         if not colon:
             raise ValueError("a target begins with http://, https:// or unix:/")
-        if scheme not in _PORTS:
+        if scheme.lower() not in _PORTS:
             raise ValueError(f"unknown scheme{nearest(scheme, (*_PORTS, 'unix'))}")
         return cls._of_url(text)
 
@@ -82,7 +86,7 @@ class Target:
         except ValueError:
             raise ValueError("a unix target is unix:/SOCKET or unix:/SOCKET:/PATH") from None
         asked = f"/{rest}" if colon else PATH
-        return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path)
+        return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path, addresses=())
 
     @classmethod
     def _of_url(cls, text: str) -> "Target":
@@ -99,7 +103,10 @@ class Target:
             raise ValueError("a target is a scheme, a host, and maybe a port and a path")
         asked = (url.path if url.path.strip("/") else PATH) + (url.query and f"?{url.query}")
         printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
-        return cls(printed, asked, host, port, url.scheme == "https")
+        target = cls(printed, asked, host, port, url.scheme == "https")
+        with suppress(ValueError):
+            return replace(target, addresses=(str(ip_address(host)),))
+        return target
 
     def hidden(self, text: str) -> str:
         """A text of the server, which may repeat the query, without what `url` does not show."""
@@ -146,77 +153,119 @@ class Client:
     """The statuses whose body is read, since something judges it: a body can be endless."""
     proxy: Target | None = None
     """The HTTP proxy to ask through; the addresses are then its own."""
+    keeps: bool = False
+    """Whether connections are kept (RFC 9112, 9.3), as a browser or a proxy does."""
+    _idle: dict[Hashable, deque[tuple[socket.socket, str]]] = field(
+        default_factory=lambda: defaultdict(deque), init=False, repr=False, compare=False
+    )
 
     def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
         """Asks the first of `addresses` that accepts a connection, in `seconds` in all.
 
-        A unix target needs no addresses. Redirects are not followed. Raises `NoAnswer`.
+        Redirects are not followed. A kept connection that was closed is opened anew. Raises
+        `NoAnswer`.
         """
         began = time.monotonic()
         deadline = began + seconds
-        sock, address = self.connect(target, addresses, deadline)
-        with closing(sock):
-            return self.ask(sock, target, address, began, deadline)[0]
+        idle = self._idle[target, addresses[:1]] if self.keeps else deque()
+        sock, address = _taken(idle) or self._connected(target, addresses, deadline)
+        again = False
+        try:
+            response, body, again = self._exchange(sock, target, address, deadline)
+        finally:
+            if again and self.keeps:
+                idle.append((sock, address))
+            else:
+                sock.close()
+        given = response.headers
+        headers = {name.lower(): ", ".join(given.get_all(name, ())) for name in given}
+        return Answer(address, response.status, headers, body, time.monotonic() - began)
 
-    def connect(
+    def close(self) -> None:
+        """Closes the connections that are idle."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop()[0].close()
+
+    def _connected(
         self, target: Target, addresses: tuple[str, ...], deadline: float
     ) -> tuple[socket.socket, str]:
-        """A connection to the first of `addresses` that accepts one, and that address."""
-        sock, address = _connected(self.proxy or target, addresses, deadline)
+        place = self.proxy or target
+        with _step("connecting", "".join(addresses[-1:])):
+            if place.unix_path:
+                sock, address = sockets.connect_unix(place.unix_path, deadline), ""
+            else:
+                sock, address = sockets.connect(addresses, place.port, deadline)
         tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
             if self.proxy and target.secure:
-                with _at(address), _step("asking the proxy"):
-                    _tunnel(sockets.Wire(sock, deadline), target)
-            with _at(address), _step("in the TLS handshake"):
+                with _step("asking the proxy", address):
+                    own = [one for one in self.headers if _PROXYS.match(one[0])]
+                    _tunnel(sockets.Wire(sock, deadline), target, own)
+            with _step("in the TLS handshake", address):
                 return sockets.secured(sock, target.host, tls, deadline), address
         except NoAnswer:
             sock.close()
             raise
 
-    def ask(
-        self, sock: socket.socket, target: Target, address: str, began: float, deadline: float
-    ) -> tuple[Answer, bool]:
-        """The answer on this connection, and whether the connection can be asked again."""
-        with _at(address):
-            response, body, again = self._exchange(target, sockets.Wire(sock, deadline))
-        given = response.headers
-        headers = {name.lower(): ", ".join(given.get_all(name, ())) for name in given}
-        answer = Answer(address, response.status, headers, body, time.monotonic() - began)
-        return answer, again
-
-    def _exchange(self, target: Target, wire: sockets.Wire) -> tuple[HTTPResponse, bytes, bool]:
-        connection = HTTPConnection(target.host, target.port)
-        connection.sock = cast(socket.socket, wire)
-        with _step(WAITING):
-            # A proxy is asked for the whole URL (RFC 9112, 3.2.2).
-            forwarded = self.proxy and not target.secure
-            place = f"http://{target.authority}{target.path}" if forwarded else target.path
-            connection.putrequest("GET", place, skip_host=True, skip_accept_encoding=True)
-            for name, value in self._headers_for(target):
-                connection.putheader(name, value)
-            connection.endheaders()
+    def _exchange(
+        self, sock: socket.socket, target: Target, address: str, deadline: float
+    ) -> tuple[HTTPResponse, bytes, bool]:
+        """The response, its body, and whether the connection can be asked again."""
+        wire = sockets.Wire(sock, deadline)
+        with _step(WAITING, address):
+            wire.sendall(self._request(target))
             response = _final(wire)
-        with closing(response), _step(MIDDLE):
+        with closing(response), _step(MIDDLE, address):
             body = _body(response) if response.status in self.bodies else b""
             return response, body, response.isclosed() and not response.will_close
 
-    def _headers_for(self, target: Target) -> list[tuple[str, str]]:
+    def _request(self, target: Target) -> bytes:
+        place, headers = target.path, self.headers
+        if self.proxy and target.secure:
+            headers = tuple(one for one in headers if not _PROXYS.match(one[0]))
+        elif self.proxy:  # it is asked for the whole URL (RFC 9112, 3.2.2)
+            place = f"http://{target.authority}{target.path}"
         usual = {
             "Host": target.authority,
             "User-Agent": "PetSage",
             "Accept-Encoding": "identity",
-            "Connection": "close",
+            "Connection": "keep-alive" if self.keeps else "close",
         }
-        given = {name.lower() for name, _ in self.headers}
-        return [*((k, v) for k, v in usual.items() if k.lower() not in given), *self.headers]
+        given = {name.lower() for name, _ in headers}
+        unset = [(k, v) for k, v in usual.items() if k.lower() not in given]
+        return _head(f"GET {place} HTTP/1.1", *unset, *headers)
 
 
-def _tunnel(wire: sockets.Wire, target: Target) -> None:
+def _head(start: str, *headers: tuple[str, str]) -> bytes:
+    return "\r\n".join([start, *map(": ".join, headers), "", ""]).encode("latin-1")
+
+
+def _taken(idle: "deque[tuple[socket.socket, str]]") -> tuple[socket.socket, str] | None:
+    """The connection that has been idle for longest, once there are enough to take turns."""
+    while len(idle) >= KEPT_CONNECTIONS:
+        with suppress(IndexError):  # other threads were faster
+            sock, address = idle.popleft()
+            if _is_open(sock):
+                return sock, address
+            sock.close()
+    return None
+
+
+def _is_open(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        sock.recv(1)  # an end, or an answer that nobody asked for
+    except OSError as error:
+        return isinstance(error, BlockingIOError | ssl.SSLWantReadError)
+    return False
+
+
+def _tunnel(wire: sockets.Wire, target: Target, headers: list[tuple[str, str]]) -> None:
     """Has the proxy connect to the target (RFC 9110, 9.3.6)."""
     host = f"[{target.host}]" if ":" in target.host else target.host
     place = f"{host}:{target.port}"
-    wire.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+    wire.sendall(_head(f"CONNECT {place} HTTP/1.1", ("Host", place), *headers))
     with closing(_final(wire)) as response:
         if not 200 <= response.status < 300:
             raise OSError(f"the proxy answered {response.status}")
@@ -229,7 +278,7 @@ def _final(wire: sockets.Wire) -> HTTPResponse:
         response.begin()
         if wire.ended:  # http.client accepts a head that is cut
             raise IncompleteRead(b"")
-        if response.status == HTTPStatus.SWITCHING_PROTOCOLS or response.status >= 200:
+        if response.status >= 200 or response.status == 101:  # 101: protocols are switched
             return response
 
 
@@ -241,30 +290,10 @@ def _body(response: HTTPResponse) -> bytes:
 
 
 @contextmanager
-def _at(address: str) -> Iterator[None]:
-    try:
-        yield
-    except NoAnswer as error:
-        error.address = address
-        raise
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
+def _step(name: str, address: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException) as error:
-        raise NoAnswer(name) from error
+        raise NoAnswer(name, address) from error
     except Exception as error:  # as http.client's own, if a chunk says that its size is -5
-        raise NoAnswer(name) from HTTPException(str(error))
-
-
-def _connected(
-    target: Target, addresses: tuple[str, ...], deadline: float
-) -> tuple[socket.socket, str]:
-    try:
-        if target.unix_path:
-            return sockets.connect_unix(target.unix_path, deadline), ""
-        return sockets.connect(addresses, target.port, deadline)
-    except OSError as error:
-        raise NoAnswer("connecting", addresses[-1] if addresses else "") from error
+        raise NoAnswer(name, address) from HTTPException(str(error))

@@ -350,6 +350,7 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
     [
         ("http://pets", f"http://pets{PATH}", "pets"),
         ("http://Pets:80/", f"http://Pets:80{PATH}", "pets"),
+        ("HTTP://pets", f"http://pets{PATH}", "pets"),
         ("http://pets:8000?a=b", f"http://pets:8000{PATH}?a=b", "pets:8000"),
         ("http://pets/x?token=s3cret&v=2", "http://pets/x?token=***&v=2", "pets"),
         ("http://pets/x?s3cret&format=js", "http://pets/x?***&format=js", "pets"),

@@ -1,99 +1,166 @@
-"""What is to be proven, and how one target is asked: this runs in the pool's threads."""
+"""One round: every target is looked up and asked, once or until its instances have answered."""
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from queue import Empty
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.clock import Clock
-from petsage.contract import SMOKE_TEST_CONTRACT, Contract
-from petsage.rollout.verdict import Finding, judge, judge_failure
-
-_T = TypeVar("_T")
+from petsage.rollout.plan import RolloutPlan
+from petsage.rollout.pool import Pool
+from petsage.rollout.record import BATCH, Record
+from petsage.rollout.verdict import NONE_YET, Finding, judge, judge_failure, placed
 
 Get = Callable[[Target, tuple[str, ...], float], Answer]
 """Asks one of a target's addresses within some seconds, as `petsage.client.Client.get` does."""
 Resolve = Callable[[Target, float], tuple[str, ...]]
 """Looks a target's addresses up within some seconds. Raises `NoAnswer`."""
-Known = Callable[[Target], tuple[str, ...] | None]
-"""The addresses of a target that takes no look-up, else None."""
+
+PAUSES = (0.25, 0.5, 1, 2, 4, 8, 16)
+"""The seconds after which one that answers 429 is asked again: a limit of requests is no breach,
+and who asks faster than it allows slows down. After the last one it is a breach like any other."""
+
+_LIMITED = 429  # Too Many Requests (RFC 6585, 4)
+_IDLE_SECONDS = 0.2
+
+_Found = Finding | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutPlan:
-    """What is to be proven, and how long that may take."""
+class Progress:
+    """Is called in the thread that runs the rollout. This one ignores everything."""
 
-    targets: tuple[Target, ...]
-    every_address: bool = False
-    """Whether each address that a name resolves to is asked, or one of them."""
-    instances: int = 0
-    """How many instances must have answered for each target."""
-    release: str = ""
-    """The release that each answer must carry. Without one, all answers of a target must carry
-    the same."""
-    contract: Contract = SMOKE_TEST_CONTRACT
-    max_latency_seconds: float | None = None
-    timeout_seconds: float = 5
-    """For one answer, from the connection to its last byte; and for looking up a name."""
-    consecutive: int = 1
-    """How many rounds in a row must be without a breach."""
-    wait_seconds: float = 0
-    """For everything. 0 does not wait: the first breach ends it."""
+    def found(self, finding: Finding) -> None:
+        """An address is asked, or has answered: until then its finding is `cut`."""
 
-    @property
-    def requests(self) -> int:
-        """How many requests for each target may go into finding all instances, in one round.
+    def idle(self) -> None:
+        """Nothing has come for a while."""
 
-        Of N instances behind a balancer that picks at random, n requests miss one with a chance
-        below N·exp(-n/N). This many bring that to exp(-12), one in 160,000: 40 for three.
-        """
-        return math.ceil(self.instances * (math.log(self.instances) + 12)) if self.instances else 1
+    def round_over(self, number: int, findings: Iterable[Finding]) -> None:
+        """A round is over: this is all that is known now."""
 
 
-@dataclass(frozen=True, slots=True)
 class Asking:
-    """Asks within the plan's time-outs, and judges what comes of it."""
+    """Asks all targets at once, and enters in their records what it finds."""
 
-    plan: RolloutPlan
-    get: Get
-    resolve: Resolve
-    known: Known
-    clock: Clock
-    began: float
-    """When the rollout began, by the clock."""
+    def __init__(
+        self,
+        plan: RolloutPlan,
+        get: Get,
+        resolve: Resolve,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._plan = plan
+        self._get = get
+        self._resolve = resolve
+        self._progress = progress
+        self.clock = clock
+        self._began = clock.now()
+        self._pool = Pool[tuple[int, _Found]]()
+        self.close = self._pool.close
+        self.records = [Record(plan, target) for target in plan.targets]
+        self.requests = 0
+        self._numbers = itertools.count()
+        self._waiting: dict[int, tuple[Record, str, float]] = {}
+        self._missing = Counter[Record]()
+        # The memory for the jobs that wait does not grow with the number of targets.
+        self._batch = max(1, min(BATCH, 1024 // len(plan.targets)))
+        self._limited: set[Target] = set()
+        """Those that have answered 429: each of them is asked one by one from then on."""
 
     def elapsed(self) -> float:
         """The seconds since the rollout began."""
-        return self.clock.now() - self.began
+        return self.clock.now() - self._began
 
     def left(self) -> float:
         """The seconds until it must be over; without end if it does not wait."""
-        return (self.plan.wait_seconds or math.inf) - self.elapsed()
+        return (self._plan.wait_seconds or math.inf) - self.elapsed()
 
-    def look_up(self, target: Target, asked_at: float) -> "tuple[str, ...] | Finding":
-        """The addresses of a target, or why there are none."""
-        return self._in_time(target, "", asked_at, lambda seconds: self.resolve(target, seconds))
+    def run_round(self) -> None:
+        """Returns when all is answered, or raises what a job or a signal handler raises. Who has
+        not answered by then is cut."""
+        try:
+            for record in self.records:
+                record.begin()
+                if record.target.addresses is None:
+                    self._submit(record, "", partial(self._resolve, record.target))
+                else:
+                    self._resolved(record, record.target.addresses)
+            while self._waiting:
+                try:
+                    self._receive(*self._pool.result(_IDLE_SECONDS))
+                except Empty:
+                    self._progress.idle()
+        finally:
+            now = self.elapsed()
+            for record, address, asked_at in self._waiting.values():
+                url, waited = record.target.url, now - asked_at
+                record.hear(Finding(url, address, NONE_YET, seconds=waited, cut=True), now)
+            for record in self.records:
+                record.end(now)
 
-    def ask(
-        self, target: Target, addresses: tuple[str, ...], address: str, asked_at: float
+    def _submit(self, record: Record, address: str, work: Callable[[float], _Found]) -> None:
+        number, now = next(self._numbers), self.elapsed()
+        self._waiting[number] = record, address, now
+        self._missing[record] += 1
+        self._progress.found(Finding(record.target.url, address, NONE_YET, cut=True))
+        self._pool.submit(lambda: (number, self._patiently(record.target, address, now, work)))
+
+    def _receive(self, number: int, found: _Found) -> None:
+        record, _, _ = self._waiting.pop(number)
+        self._missing[record] -= 1
+        if isinstance(found, Finding):
+            record.hear(found, self.elapsed())
+            if not found.cut:
+                self._progress.found(found)
+            if not self._missing[record]:
+                self._ask_more(record)
+        else:
+            self._resolved(record, found)
+
+    def _resolved(self, record: Record, addresses: tuple[str, ...]) -> None:
+        record.resolved(addresses)
+        self._ask_more(record)
+
+    def _ask_more(self, record: Record) -> None:
+        target = record.target
+        for address in record.more(1 if target in self._limited else self._batch):
+            self.requests += 1
+            ask = partial(self._ask, target, record.candidates(address), address)
+            self._submit(record, address, ask)
+
+    # What follows runs in the pool's threads.
+
+    def _ask(
+        self, target: Target, addresses: tuple[str, ...], address: str, seconds: float
     ) -> Finding:
         """What the first of `addresses` that accepts a connection answers."""
+        plan, answer = self._plan, self._get(target, addresses, seconds)
+        finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
+        return placed(finding, target, address, answer.address)
 
-        def answered(seconds: float) -> Finding:
-            answer = self.get(target, addresses, seconds)
-            finding = judge(
-                answer, self.plan.release, self.plan.max_latency_seconds, self.plan.contract
-            )
-            return placed(finding, target, address, answer.address)
-
-        return self._in_time(target, address, asked_at, answered)
+    def _patiently(
+        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Found]
+    ) -> _Found:
+        for pause in (*PAUSES, math.inf):
+            found = self._in_time(target, address, asked_at, work)
+            limited = isinstance(found, Finding) and found.breach and found.status == _LIMITED
+            if not limited or pause >= self.left():
+                break
+            self._limited.add(target)
+            self.clock.wait(threading.Event(), pause)
+        return found
 
     def _in_time(
-        self, target: Target, address: str, asked_at: float, work: Callable[[float], _T]
-    ) -> "_T | Finding":
+        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Found]
+    ) -> _Found:
         """What `work` returns, or the finding that says why it does not."""
-        plan = self.plan
+        plan = self._plan
         seconds = min(plan.timeout_seconds, self.left())
         error = NoAnswer("before its turn")
         if seconds > 0:
@@ -107,11 +174,3 @@ class Asking:
         waited = self.elapsed() - asked_at if cut else None
         finding = replace(finding, seconds=waited, cut=cut)
         return placed(finding, target, address, error.address)
-
-
-def placed(finding: Finding, target: Target, address: str, peer: str) -> Finding:
-    """The finding at a target's address; its breach names the peer, if the address does not."""
-    breach = finding.breach and replace(finding.breach, seen=target.hidden(finding.breach.seen))
-    if breach and peer not in ("", address, target.host):
-        breach = replace(breach, seen=f"{breach.seen} at {peer}")
-    return replace(finding, target=target.url, address=address, breach=breach)

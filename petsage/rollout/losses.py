@@ -1,21 +1,26 @@
 """What users lost while a release was rolled out: sums over asks. Nothing here asks or prints.
 
-Moments are seconds since the watch began.
+Moments are seconds since the watch began. No ask is kept: sums over hours take little memory.
 """
 
 import enum
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+from petsage.client import Target
 
 LATE_SECONDS = 0.02
 """If asks start later than this (p99), the figures say more of this machine than of the service."""
 
 AROUND_SECONDS = 1
 """What is lost this long before or after an instance's first or last answer is counted with it."""
+
+MOST_NAMES = 100
+"""How many releases, and how many instances, are told apart: a server may invent a name for each
+answer. What comes after them are "others"."""
 
 
 class Loss(enum.StrEnum):
@@ -37,7 +42,7 @@ class Loss(enum.StrEnum):
 class Ask:
     """One ask, and what came of it."""
 
-    target: str
+    target: Target
     due: float
     """When it had to start, whatever became of the asks before it."""
     late_seconds: float
@@ -48,102 +53,116 @@ class Ask:
     instance: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """When a release or an instance answered, and what was lost around then."""
+    """When a release or an instance answered."""
 
     first: float
     last: float
-    answers: int
-    lost_around: int
+    answers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class Losses:
-    """What was lost, and around what."""
+    """What was lost, and around what. Asks are added in the order in which they ended."""
 
-    asks: int
-    answered: int
-    """How many of them got a good answer."""
-    lost: Mapping[Loss, int]
-    gap: tuple[float, float, str]
-    """The longest time without a good answer: seconds, the moment it began, the target."""
-    turn: tuple[float, float] | None
-    """From the first answer of the release that came last to the last answer of any other."""
-    releases: Mapping[str, Seen]
-    instances: Mapping[str, Seen]
-    latencies: Mapping[str, tuple[float, float, float]]
-    """p50, p99 and worst of the good answers before, during and after the turn. Each begins when
-    its ask was due: so long waits a user who comes on time."""
-    late_seconds: float
-    """How late asks started (p99)."""
+    def __init__(self) -> None:
+        self.asks = 0
+        self.lost = Counter[Loss]()
+        self.releases: dict[str, Seen] = {}
+        """In the order of their first answers, as the instances."""
+        self.instances: dict[str, Seen] = {}
+        self.good_at: dict[Target, float] = {}
+        """When each target gave its last good answer; 0 if it gave none."""
+        self.asked_until = math.inf
+        """When the last ask could have begun: a gap ends then, since nobody asks any more."""
+        self._lost_at = array("d")
+        self._gap = (0.0, 0.0, "")
+        # How many there were of each duration, to a tenth of a millisecond.
+        self._late = Counter[float]()
+        self._latencies = {phase: Counter[float]() for phase in ("before", "during", "after")}
+
+    def add(self, ask: Ask) -> None:
+        """An ask is over."""
+        self.asks += 1
+        self._late[round(ask.late_seconds, 4)] += 1
+        latencies = self._phase(ask.release)
+        _see(self.releases, ask.release, ask.ended)
+        _see(self.instances, ask.instance, ask.ended)
+        began = self.good_at.setdefault(ask.target, 0.0)
+        if ask.loss:
+            self.lost[ask.loss] += 1
+            self._lost_at.append(ask.ended)
+        else:
+            latencies[round(ask.ended - ask.due, 4)] += 1
+            ended = self.good_at[ask.target] = min(ask.ended, self.asked_until)
+            self._gap = max(self._gap, (ended - began, began, ask.target.url))
+
+    def _phase(self, release: str) -> Counter[float]:
+        """The latencies that go with an answer of this release, which may prolong the turn."""
+        before, during, after = self._latencies.values()
+        if not self.releases:
+            return before
+        if release and release not in self.releases:  # a turn begins, maybe another one
+            _move(during, before)
+            _move(after, before)
+            return during
+        if release and release != next(reversed(self.releases)):
+            _move(after, during)
+            return during
+        return after if len(self.releases) > 1 else before
+
+    @property
+    def answered(self) -> int:
+        """How many asks got a good answer."""
+        return self.asks - self.lost.total()
+
+    @property
+    def gap(self) -> tuple[float, float, str]:
+        """The longest time without a good answer: seconds, the moment it began, the target."""
+        open_gaps = [(self.asked_until - at, at, to.url) for to, at in self.good_at.items()]
+        return max(self._gap, *open_gaps, (0.0, 0.0, ""))
+
+    @property
+    def turn(self) -> tuple[float, float] | None:
+        """From the first answer of the release that came last to the last answer of any other."""
+        if len(self.releases) < 2:
+            return None
+        *others, newest = self.releases.values()
+        return newest.first, max(newest.first, *(seen.last for seen in others))
+
+    @property
+    def latencies(self) -> dict[str, tuple[float, float, float]]:
+        """p50, p99 and worst of the good answers before, during and after the turn. Each begins
+        when its ask was due: so long waits a user who comes on time."""
+        ranked = {phase: sorted(some.elements()) for phase, some in self._latencies.items()}
+        return {p: (_rank(s, 0.5), _rank(s, 0.99), s[-1]) for p, s in ranked.items() if s}
+
+    @property
+    def late_seconds(self) -> float:
+        """How late asks started (p99)."""
+        return _rank(sorted(self._late.elements()), 0.99)
+
+    def lost_around(self, seen: Seen) -> int:
+        """How many were lost around the first and the last answer of a release or an instance."""
+        around: set[int] = set()
+        for at in (seen.first, seen.last):
+            start = bisect_left(self._lost_at, at - AROUND_SECONDS)
+            around |= set(range(start, bisect_right(self._lost_at, at + AROUND_SECONDS)))
+        return len(around)
 
 
-def losses(asks: Iterable[Ask], until: float) -> Losses:
-    """Sums up all asks that began by `until`: a gap ends then, since nobody asks any more."""
-    asks = sorted(asks, key=lambda ask: ask.ended)
-    good = [ask for ask in asks if ask.loss is None]
-    lost_at = [ask.ended for ask in asks if ask.loss]
-    releases = _seen([(ask.release, ask.ended) for ask in asks], lost_at)
-    turn = _turn(releases)
-    return Losses(
-        asks=len(asks),
-        answered=len(good),
-        lost=dict(Counter(ask.loss for ask in asks if ask.loss)),
-        gap=max(_gaps(asks, until), default=(until, 0.0, "")),
-        turn=turn,
-        releases=releases,
-        instances=_seen([(ask.instance, ask.ended) for ask in asks], lost_at),
-        latencies=_latencies(good, turn),
-        late_seconds=_rank(sorted(ask.late_seconds for ask in asks), 0.99),
-    )
+def _see(names: dict[str, Seen], name: str, at: float) -> None:
+    if name:
+        name = name if name in names or len(names) < MOST_NAMES else "others"
+        seen = names.setdefault(name, Seen(at, at))
+        seen.last, seen.answers = at, seen.answers + 1
 
 
-def _seen(answers: Iterable[tuple[str, float]], lost_at: Sequence[float]) -> dict[str, Seen]:
-    moments: dict[str, list[float]] = {}
-    for name, at in answers:
-        if name:
-            moments.setdefault(name, []).append(at)
-    return {
-        name: Seen(at[0], at[-1], len(at), _lost_around(lost_at, at[0], at[-1]))
-        for name, at in moments.items()
-    }
+def _move(source: Counter[float], to: Counter[float]) -> None:
+    to.update(source)
+    source.clear()
 
 
-def _lost_around(lost_at: Sequence[float], *moments: float) -> int:
-    around: set[int] = set()
-    for moment in moments:
-        start = bisect_left(lost_at, moment - AROUND_SECONDS)
-        around |= set(range(start, bisect_right(lost_at, moment + AROUND_SECONDS)))
-    return len(around)
-
-
-def _turn(releases: Mapping[str, Seen]) -> tuple[float, float] | None:
-    if len(releases) < 2:
-        return None
-    *others, newest = sorted(releases.values(), key=lambda seen: seen.first)
-    return newest.first, max(newest.first, *(seen.last for seen in others))
-
-
-def _gaps(asks: Sequence[Ask], until: float) -> Iterable[tuple[float, float, str]]:
-    for target in dict.fromkeys(ask.target for ask in asks):
-        good = (ask.ended for ask in asks if ask.target == target and ask.loss is None)
-        for before, after in pairwise([0.0, *(at for at in good if at < until), until]):
-            yield after - before, before, target
-
-
-def _latencies(
-    good: Iterable[Ask], turn: tuple[float, float] | None
-) -> dict[str, tuple[float, float, float]]:
-    first, last = turn or (math.inf, math.inf)
-    phases: dict[str, list[float]] = {}
-    for ask in good:
-        phase = "before" if ask.ended < first else "during" if ask.ended <= last else "after"
-        phases.setdefault(phase, []).append(ask.ended - ask.due)
-    ranked = {phase: sorted(seconds) for phase, seconds in phases.items()}
-    return {p: (_rank(s, 0.5), _rank(s, 0.99), s[-1]) for p, s in ranked.items()}
-
-
-def _rank(ascending: Sequence[float], share: float) -> float:
+def _rank(ascending: list[float], share: float) -> float:
     """The nearest-rank percentile: the smallest one that such a share does not exceed."""
     return ascending[math.ceil(share * len(ascending)) - 1] if ascending else 0.0

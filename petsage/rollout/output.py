@@ -1,13 +1,12 @@
-"""Where the reports of a command go: standard output and error, which may be closed or full."""
+"""Where the reports of a command go, which may be closed or full; and the signals that end it."""
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TextIO
-
-import click
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 
 def done(what: str, write: Callable[[], object]) -> bool:
@@ -22,10 +21,15 @@ def done(what: str, write: Callable[[], object]) -> bool:
     return True
 
 
+def out(text: str) -> bool:
+    """Writes to standard output; returns whether that succeeded."""
+    return done("standard output", lambda: _write(text, sys.stdout))
+
+
 def err(text: str) -> None:
     """Writes to standard error, if that is possible."""
     with suppress(OSError):
-        write_to(text, sys.stderr)
+        _write(text, sys.stderr)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -33,14 +37,25 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def write_to(text: str, stream: TextIO | None) -> None:
-    """Writes all of the text. Raises `OSError`."""
+def _write(text: str, stream: TextIO | None) -> None:
     if stream is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     try:
         encoding = stream.encoding or "ascii"
-        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
     except OSError:
         # What is left in its buffer would fail again at the end, and replace the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
+
+
+@contextmanager
+def handled(handlers: dict[signal.Signals, Callable[[int, Any], object]]) -> Iterator[None]:
+    """Has these signals handled so, and as before at the end."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from petsage.rollout.asking import Progress
 from petsage.rollout.report import counted, kept
-from petsage.rollout.rounds import Progress
 from petsage.rollout.verdict import Finding
 
 _REDRAW_SECONDS = 0.1
@@ -18,13 +18,14 @@ class Lines(Progress):
 
     def round_over(self, number: int, findings: Iterable[Finding]) -> None:
         rows = tuple(findings)
-        failing = [(row, row.breach) for row in rows if row.breach]
-        found = {(row.target, row.address, breach.where) for row, breach in failing}
-        if found == self._failing:
-            return
-        self._failing = found
-        example = "; {}: {}".format(*failing[0]) if failing else ""
-        self._write(f"round {number}: {kept(rows)}{example}\n")
+        failing = {
+            (row.target, row.address, row.breach.where): f"; {row}: {row.breach}"
+            for row in rows
+            if row.breach
+        }
+        if failing.keys() != self._failing:
+            self._failing = set(failing)
+            self._write(f"round {number}: {kept(rows)}{next(iter(failing.values()), '')}\n")
 
 
 class Table(Progress):

@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 
 from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
+from petsage.rollout.record import Sighting
 from petsage.rollout.rollout import Outcome
-from petsage.rollout.sightings import Sighting
 from petsage.rollout.verdict import EVERY, Finding
 
 WORDS = {
@@ -43,9 +43,11 @@ def as_text(outcome: Outcome) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
+    """A good verdict claims no more than was seen."""
+    claim = outcome.claim if outcome.kind is Kind.PROVEN else ""
     releases = Counter(row.release for row in outcome.answers if row.release)
     parts = [
-        f"{_verdict(outcome)}: {kept(outcome.rows)}",
+        f"{WORDS[outcome.kind]}{claim}: {kept(outcome.rows)}",
         *(f"release {release} ({count})" for release, count in releases.most_common(5)),
         counted(len(_instances(outcome)), "instance"),
         counted(outcome.requests, "request"),
@@ -53,12 +55,6 @@ def _summary(outcome: Outcome) -> str:
         f"{outcome.seconds:.1f} s",
     ]
     return ", ".join(parts)
-
-
-def _verdict(outcome: Outcome) -> str:
-    """A good verdict claims no more than was seen."""
-    claim = outcome.claim if outcome.kind is Kind.PROVEN else ""
-    return WORDS[outcome.kind] + claim
 
 
 def kept(rows: Iterable[Finding]) -> str:
@@ -76,7 +72,7 @@ def as_json(outcome: Outcome) -> str:
     """The same for a machine, as one line."""
     data = {
         "verdict": WORDS[outcome.kind],
-        "exit_code": outcome.kind,
+        "exit_code": outcome.exit_code,
         "claim": outcome.claim.strip(", "),
         "breach": _breach_data(outcome.breach),
         "rows": [asdict(row) | {"breach": _breach_data(row.breach)} for row in outcome.rows],
@@ -117,12 +113,12 @@ def as_junit(outcome: Outcome) -> bytes:
 
     Its times are seconds, its timestamp is the time of day in UTC at the end.
     """
-    cases = [
-        _case(row.target, row.address or "answer", row.seconds, _failure(row.breach))
-        for row in outcome.rows
-    ]
-    verdict = (WORDS[outcome.kind], _summary(outcome)) if outcome.kind else None
-    cases.append(_case("petsage smoke-test", "rollout", outcome.seconds, verdict))
+    cases = []
+    for row in outcome.rows:
+        kind = row.breach.kind if row.breach else Kind.PROVEN
+        cases.append(_case(row.target, row.address or "answer", row.seconds, kind, row.breach))
+    summary = _summary(outcome)
+    cases.append(_case("petsage smoke-test", "rollout", outcome.seconds, outcome.kind, summary))
     suite = ET.Element(
         "testsuite",
         name="petsage smoke-test",
@@ -142,18 +138,13 @@ def as_junit(outcome: Outcome) -> bytes:
     return document + b"\n"
 
 
-def _failure(breach: Breach | None) -> tuple[str, str] | None:
-    return (WORDS[breach.kind], str(breach)) if breach else None
-
-
 def _case(
-    classname: str, name: str, seconds: float | None, failure: tuple[str, str] | None
+    classname: str, name: str, seconds: float | None, kind: Kind, message: object
 ) -> ET.Element:
     case = ET.Element("testcase", classname=classname, name=name, time=f"{seconds or 0:.3f}")
-    if failure:
-        # Some show the attribute, others the text.
-        kind, message = failure
-        ET.SubElement(case, "failure", type=kind, message=message).text = message
+    if kind:
+        failure = ET.SubElement(case, "failure", type=WORDS[kind], message=str(message))
+        failure.text = str(message)  # some show the attribute, others the text
     return case
 
 

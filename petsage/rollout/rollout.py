@@ -5,14 +5,14 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from signal import SIGTERM
 
 from petsage.clock import Clock, SystemClock
 from petsage.contract import Breach, Kind, gravest
-from petsage.rollout.asking import Asking, Get, Known, Resolve, RolloutPlan
-from petsage.rollout.pool import Pool
-from petsage.rollout.record import Record
-from petsage.rollout.rounds import Arrival, Progress, Round
-from petsage.rollout.sightings import Sighting
+from petsage.errors import Terminated
+from petsage.rollout.asking import Asking, Get, Progress, Resolve
+from petsage.rollout.plan import RolloutPlan
+from petsage.rollout.record import Sighting
 from petsage.rollout.verdict import Finding, shortlist
 
 BETWEEN_SECONDS = 1
@@ -42,36 +42,19 @@ class Outcome:
     """The addresses that appeared and vanished meanwhile."""
     claim: str = ""
     """What stands behind a good verdict, where the number of instances was not given."""
+    terminated: bool = False
+    """Whether SIGTERM ended it."""
 
     @property
     def kind(self) -> Kind:
-        """The verdict, and the exit code."""
+        """The verdict."""
         breaches = [self.breach, *(row.breach for row in self.rows)]
         return gravest({breach.kind for breach in breaches if breach})
 
-
-@dataclass(frozen=True, slots=True)
-class _Streak:
-    """Rounds in a row."""
-
-    good: int = 0
-    bad: int = 0
-    best: int = 0
-    """The most good ones there have been."""
-
-    def after(self, good: bool) -> "_Streak":
-        """The streak with one more round."""
-        if not good:
-            return _Streak(0, self.bad + 1, self.best)
-        return _Streak(self.good + 1, 0, max(self.best, self.good + 1))
-
     @property
-    def pause_seconds(self) -> float:
-        """The pause before the next round; while rounds are bad, with backoff."""
-        if not self.bad:
-            return BETWEEN_SECONDS
-        doubled: float = _FIRST_BACKOFF_SECONDS * 2 ** min(self.bad - 1, 10)
-        return min(doubled, _LONGEST_BACKOFF_SECONDS)
+    def exit_code(self) -> int:
+        """That of the verdict, but for SIGTERM."""
+        return 128 + SIGTERM if self.terminated else self.kind
 
 
 class Rollout:
@@ -85,18 +68,17 @@ class Rollout:
         progress: Progress | None = None,
         clock: Clock | None = None,
         jitter: Callable[[], float] | None = None,
-        known: Known = lambda _target: None,
     ) -> None:
-        """`get` is a `petsage.client.Client`'s, `resolve` and `known` are those of
-        `petsage.rollout.names.Names`. `jitter` returns from 0 to 1."""
+        """`get` is a `petsage.client.Client`'s, `resolve` that of `petsage.rollout.names.Names`.
+        `jitter` returns from 0 to 1."""
         self._plan = plan
         self._progress = progress or Progress()
         clock = clock or SystemClock()
-        self._asking = Asking(plan, get, resolve, known, clock, clock.now())
+        self._asking = Asking(plan, get, resolve, self._progress, clock)
+        self._records = self._asking.records
         self._jitter = jitter or random.SystemRandom().random
-        self._records = [Record(plan, target) for target in plan.targets]
-        self._streak = _Streak()
-        self._rounds = self._requests = 0
+        self._rounds = self._good = self._bad = self._best = 0
+        """How many rounds there were, how many in a row were good or bad, the most good ones."""
 
     def run(self) -> Outcome:
         """Asks until the plan is proven, cannot be, or its time is up.
@@ -105,38 +87,50 @@ class Rollout:
         what is known by then.
         """
         breach: Breach | None
-        with closing(Pool[Arrival]()) as pool:
+        terminated = False
+        with closing(self._asking):
             try:
-                while self._run_round(pool) and (seconds := self._pause_seconds()):
+                while self._run_round() and (seconds := self._pause_seconds()):
                     self._asking.clock.wait(threading.Event(), seconds)
                 breach = self._shortfall()
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
+                terminated = isinstance(interrupt, Terminated)
                 breach = self._whole(Kind.INTERRUPTED, "run", "an end", "an interruption")
-        return self._outcome(breach)
+        answers = tuple(answer for record in self._records for answer in record.answers)
+        return Outcome(
+            self._rows(),
+            answers,
+            tuple(sighting for record in self._records for sighting in record.seen()),
+            breach,
+            self._rounds,
+            self._asking.requests,
+            self._asking.elapsed(),
+            tuple(note for record in self._records for note in record.notes),
+            "" if self._plan.instances else _claim(answers),
+            terminated,
+        )
 
-    def _run_round(self, pool: Pool[Arrival]) -> bool:
+    def _run_round(self) -> bool:
         """Returns whether another round may help."""
         self._rounds += 1
-        one = Round(self._asking, self._records, pool, self._progress)
-        try:
-            one.run()
-        finally:
-            one.end()
-            self._requests += one.requests
+        self._asking.run_round()
         breaches = [breach for record in self._records for breach in record.breaches]
-        self._streak = self._streak.after(not breaches)
+        self._good, self._bad = (0, self._bad + 1) if breaches else (self._good + 1, 0)
+        self._best = max(self._best, self._good)
         self._progress.round_over(self._rounds, self._rows())
         if breaches:
             return bool(self._plan.wait_seconds) and all(breach.retryable for breach in breaches)
-        return self._streak.good < self._plan.consecutive
+        return self._good < self._plan.consecutive
 
     def _pause_seconds(self) -> float:
         """The pause before the next round; 0 if there is no time for one."""
         left = self._asking.left()
         if left < _LAST_PAUSE_SECONDS:
             return 0
+        backoff = _FIRST_BACKOFF_SECONDS * 2 ** min(self._bad - 1, 10)
+        pause = min(backoff, _LONGEST_BACKOFF_SECONDS) if self._bad else BETWEEN_SECONDS
         # The last round should be near the deadline, not a whole pause before it.
-        return min(self._streak.pause_seconds, left / 2) * (1 - self._jitter() / 2)
+        return float(min(pause, left / 2) * (1 - self._jitter() / 2))
 
     def _rows(self) -> tuple[Finding, ...]:
         return tuple(row for record in self._records for row in record.rows)
@@ -145,10 +139,10 @@ class Rollout:
         """Too few good rounds, if no row says what is wrong."""
         plan = self._plan
         explained = any(row.breach for row in self._rows()) and not self._waiting()
-        if self._streak.good >= plan.consecutive or explained:
+        if self._good >= plan.consecutive or explained:
             return None
         expected = f"{plan.consecutive} in a row within {plan.wait_seconds:g} s"
-        return self._whole(Kind.INCONCLUSIVE, "rounds", expected, str(self._streak.best))
+        return self._whole(Kind.INCONCLUSIVE, "rounds", expected, str(self._best))
 
     def _whole(self, kind: Kind, where: str, expected: str, seen: str) -> Breach:
         waiting = self._waiting()
@@ -157,20 +151,6 @@ class Rollout:
 
     def _waiting(self) -> list[str]:
         return [name for record in self._records for name in record.late]
-
-    def _outcome(self, breach: Breach | None) -> Outcome:
-        answers = tuple(answer for record in self._records for answer in record.answers)
-        return Outcome(
-            self._rows(),
-            answers,
-            tuple(sighting for record in self._records for sighting in record.seen()),
-            breach,
-            self._rounds,
-            self._requests,
-            self._asking.elapsed(),
-            tuple(note for record in self._records for note in record.notes),
-            "" if self._plan.instances else _claim(answers),
-        )
 
 
 def _claim(answers: tuple[Finding, ...]) -> str:

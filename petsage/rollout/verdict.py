@@ -1,5 +1,6 @@
 """What answers are worth: each function here judges, and none of them asks anybody."""
 
+import math
 import re
 import socket
 import ssl
@@ -8,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from http.client import IncompleteRead
 
-from petsage.client import Answer, NoAnswer
+from petsage.client import Answer, NoAnswer, Target
 from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Contract, Kind, first_breach, wrong
 from petsage.printable import ascii_line
 
@@ -53,7 +54,10 @@ def judge(
     every breach of another release retryable: that release may still be replaced.
     """
     breach = first_breach(answer, contract.parts)
-    breach = breach or _latency(answer.seconds, max_latency_seconds)
+    at_most = max_latency_seconds or math.inf
+    if not breach and answer.seconds > at_most:
+        seen = f"{answer.seconds:.3f} s"
+        breach = wrong("latency", f"at most {at_most:g} s", seen, retryable=True)
     found, instance = (
         "" if breach and source.kind == "body" else source.text(answer)  # that is an error page
         for source in (contract.release_from, contract.instance_from)
@@ -61,12 +65,6 @@ def judge(
     if breach and release and found and found != ascii_line(release):
         breach = replace(breach, retryable=True)
     return Finding("", "", breach, answer.status, found, instance, answer.seconds)
-
-
-def _latency(seconds: float, at_most: float | None) -> Breach | None:
-    if at_most is None or seconds <= at_most:
-        return None
-    return wrong("latency", f"at most {at_most:g} s", f"{seconds:.3f} s", retryable=True)
 
 
 def judge_failure(error: NoAnswer, seconds: float) -> Finding:
@@ -104,6 +102,14 @@ def system_message(error: OSError) -> str:
     return ascii_line(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
 
 
+def placed(finding: Finding, target: Target, address: str, peer: str) -> Finding:
+    """The finding at a target's address; its breach names the peer, if the address does not."""
+    breach = finding.breach and replace(finding.breach, seen=target.hidden(finding.breach.seen))
+    if breach and peer not in ("", address, target.host):
+        breach = replace(breach, seen=f"{breach.seen} at {peer}")
+    return replace(finding, target=target.url, address=address, breach=breach)
+
+
 def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | None:
     """All answers of a target: each must carry `release`, or at least all must carry the same.
 
@@ -118,7 +124,8 @@ def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | N
         return None
     # What is wrong comes first; where no release is expected, what is rare.
     sorted_carriers = sorted(carriers.items(), key=lambda item: (item[0] == release, len(item[1])))
-    seen = "; ".join(f"{name or 'none'} from {shortlist(whose)}" for name, whose in sorted_carriers)
+    named = [f"{name or 'none'} from {shortlist(whose)}" for name, whose in sorted_carriers]
+    seen = shortlist(named, "; ")
     return Breach(Kind.RELEASE, "release", release or "one", seen, retryable=True)
 
 
@@ -129,11 +136,11 @@ def _carrier(finding: Finding) -> str:
     return name if ago is None else f"{name} (last seen {ago:.1f} s ago)"
 
 
-def shortlist(names: Sequence[str]) -> str:
+def shortlist(names: Sequence[str], between: str = ", ") -> str:
     """The first five of the names, each once, and how many more there are."""
     once = list(dict.fromkeys(names))
     more = f" and {len(once) - 5} more" if len(once) > 5 else ""
-    return ", ".join(once[:5]) + more
+    return between.join(once[:5]) + more
 
 
 def judge_instances(names: Collection[str], requests: int, wanted: int) -> Breach | None:

@@ -7,7 +7,6 @@ before it asks again leaves out the very asks that would have been slow: "coordi
 import itertools
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from http.client import IncompleteRead
 from queue import Empty
@@ -15,106 +14,89 @@ from queue import Empty
 from petsage.client import MIDDLE, WAITING, NoAnswer, Target
 from petsage.clock import Clock
 from petsage.contract import Kind, gravest
-from petsage.rollout.asking import Get, Resolve, RolloutPlan, placed
-from petsage.rollout.losses import Ask, Loss
+from petsage.rollout.asking import Get, Resolve
+from petsage.rollout.losses import Ask, Loss, Losses
+from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
-from petsage.rollout.verdict import Finding, judge, judge_failure
+from petsage.rollout.verdict import Finding, judge, judge_failure, placed
 
 RESOLVE_SECONDS = 1
 """The addresses of a name are used for so long."""
 
-MOST_SECONDS = 3600
-"""No watch is longer: it remembers each of its asks."""
-
 AFTER_SECONDS = 3
 """The watch goes on for so long once the release is proven: old instances still stop then."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchPlan:
-    """What is watched, and for how long."""
-
-    rollout: RolloutPlan
-    """Its release, if it has one, ends the watch `AFTER_SECONDS` after it is proven."""
-    rate: float = 20
-    """How many asks start in a second; half of them on new connections, half on kept ones."""
-    seconds: float = MOST_SECONDS
+_LOST = {Kind.WRONG, Kind.UNREACHED}
 
 
-@dataclass(slots=True)
 class Watch:
-    """Runs a plan, once."""
+    """Watches the targets of a plan, once. Its release, if it has one, ends the watch
+    `AFTER_SECONDS` after it is proven."""
 
-    plan: WatchPlan
-    get: tuple[Get, Get]
-    """Ask on a new connection, and on a kept one."""
-    resolve: Resolve
-    clock: Clock
-    tick: Callable[["Watch"], None] = lambda _watch: None
-    """Is called about once a second, in the thread that runs the watch."""
-    asks: list[Ask] = field(default_factory=list)
-    """All that are over."""
-    proven: dict[str, bool] = field(default_factory=dict)
-    """Whether a round of each target has proved the release."""
-    asked_until: float = 0.0
-    """When the last ask could have begun: what comes later is no gap, since nobody asks then."""
-    stopped: bool = False
-    """Set by a signal handler to end the asking: an exception out of one could lose an answer."""
-    _records: dict[str, Record] = field(default_factory=dict)
-    _known: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
-    _asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _began: float = 0.0
-    _end: float = 0.0
+    def __init__(
+        self,
+        plan: RolloutPlan,
+        get: tuple[Get, Get],
+        resolve: Resolve,
+        clock: Clock,
+        tick: Callable[[float, Losses], None] = lambda _now, _losses: None,
+    ) -> None:
+        """`get` asks on a new connection, and on a kept one. `tick` is called about once a second,
+        in the thread that runs the watch."""
+        self._plan = plan
+        self._get = get
+        self._resolve = resolve
+        self._clock = clock
+        self._tick = tick
+        self.losses = Losses()
+        self.stopped = False
+        """Set by a signal handler to end the asking: an exception could lose an answer."""
+        self._records = {target: Record(plan, target) for target in plan.targets}
+        self._unproven = set(plan.targets)
+        self._known: dict[Target, tuple[float, tuple[str, ...]]] = {}
+        self._began = self._end = 0.0
 
-    def run(self) -> None:
-        """Asks until time is up, the release is proven, or it is stopped.
+    def run(self, rate: float, seconds: float) -> None:
+        """Starts `rate` asks a second, half of them on new connections and half on kept ones, until
+        `seconds` are over, the release is proven, or it is stopped.
 
         The asks that are under way by then are waited for, since they may still be lost.
         """
-        rollout = self.plan.rollout
-        self._began, self._end = self.clock.now(), self.plan.seconds
-        self._records = {one.url: Record(rollout, one) for one in rollout.targets}
-        self.proven = dict.fromkeys(self._records, False)
-        most = int(self.plan.rate * rollout.timeout_seconds * 2) + 2  # all of them may hang
+        self._began, self._end = self._clock.now(), seconds
+        most = int(rate * self._plan.timeout_seconds * 2) + 2  # all of them may hang
         with closing(Pool[tuple[Ask, Finding]](most)) as pool:
             try:
-                self._ask_on_time(pool)
+                self._ask_on_time(pool, rate)
             finally:
-                self.asked_until = self.now()
-                self._receive(pool, self.now() + rollout.timeout_seconds * 2, whole=True)
+                self.losses.asked_until = self.now()
+                self._receive(pool, self.now() + self._plan.timeout_seconds * 2, whole=True)
 
     def now(self) -> float:
         """Seconds since the watch began."""
-        return self.clock.now() - self._began
+        return self._clock.now() - self._began
 
     @property
     def kind(self) -> Kind:
         """The verdict on the release, as `petsage smoke-test` has it."""
-        for record in self._records.values():
+        kinds: set[Kind] = set()
+        for target, record in self._records.items():
             record.end(self.now())
-        answered = {ask.target for ask in self.asks if ask.loss is None}
-        kinds = {
-            breach.kind
-            for url, record in self._records.items()
-            for breach in record.breaches
             # A lost ask is judged by the bounds, whether or not it was the last one.
-            if url not in answered or breach.kind not in (Kind.WRONG, Kind.UNREACHED)
-        }
-        if kinds:
-            return gravest(kinds)
-        unproven = self.plan.rollout.release and not all(self.proven.values())
-        return Kind.INCONCLUSIVE if unproven else Kind.PROVEN
+            judged_elsewhere = _LOST if self.losses.good_at.get(target) else set()
+            kinds |= {breach.kind for breach in record.breaches} - judged_elsewhere
+        unproven = self._plan.release and self._unproven
+        return gravest(kinds) or (Kind.INCONCLUSIVE if unproven else Kind.PROVEN)
 
-    def _ask_on_time(self, pool: Pool[tuple[Ask, Finding]]) -> None:
-        targets = self.plan.rollout.targets
+    def _ask_on_time(self, pool: Pool[tuple[Ask, Finding]], rate: float) -> None:
+        targets = self._plan.targets
         for number in itertools.count():
-            due = number / self.plan.rate
+            due = number / rate
             self._receive(pool, min(due, self._end))
             if due >= self._end or self.stopped:
                 return
-            if number % max(1, int(self.plan.rate)) == 0:
-                self.tick(self)
+            if number % max(1, int(rate)) == 0:
+                self._tick(self.now(), self.losses)
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))
 
@@ -125,50 +107,49 @@ class Watch:
                 self._add(*pool.result(max(0.0, until - self.now())))
 
     def _add(self, ask: Ask, finding: Finding) -> None:
-        self.asks.append(ask)
-        record, addresses = self._records[ask.target], self._known.get(ask.target, (0.0, ()))[1]
-        if self._asked.get(ask.target) != addresses:
-            self._asked[ask.target] = addresses
-            record.resolved(addresses)
+        self.losses.add(ask)
+        record = self._records[ask.target]
+        _, addresses = self._known.get(ask.target, (0.0, ()))
+        record.resolved(addresses)
         record.hear(finding, ask.ended)
         if record.more():
             return
         record.end(ask.ended)
-        self.proven[ask.target] |= not record.breaches
+        if not record.breaches:
+            self._unproven.discard(ask.target)
         record.begin()
-        if self.plan.rollout.release and all(self.proven.values()):
+        if self._plan.release and not self._unproven:
             self._end = min(self._end, self.now() + AFTER_SECONDS)
 
     # What follows runs in the pool's threads.
 
     def _ask(self, target: Target, turn: int, kept: int, due: float) -> tuple[Ask, Finding]:
-        rollout = self.plan.rollout
+        plan = self._plan
         late = max(0.0, self.now() - due)
         address, loss = "", None
         try:
-            addresses = self._addresses(target)
-            if rollout.every_address and addresses:
-                address = addresses[turn // len(rollout.targets) % len(addresses)]
-                addresses = (address,)
-            answer = self.get[kept](target, addresses, rollout.timeout_seconds)
-            finding = judge(answer, rollout.release, rollout.max_latency_seconds, rollout.contract)
+            addresses = self._addresses(target, turn // len(plan.targets))
+            if plan.every_address and addresses:
+                address, addresses = addresses[0], addresses[:1]
+            answer = self._get[kept](target, addresses, plan.timeout_seconds)
+            finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
             if finding.breach:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
         except NoAnswer as error:
-            finding, loss = judge_failure(error, rollout.timeout_seconds), _loss(error)
+            finding, loss = judge_failure(error, plan.timeout_seconds), _loss(error)
         finding = placed(finding, target, address, "")
         ended = self.now()
-        return (
-            Ask(target.url, due, late, ended, loss, finding.release, finding.instance),
-            finding,
-        )
+        ask = Ask(target, due, late, ended, loss, finding.release, finding.instance)
+        return ask, finding
 
-    def _addresses(self, target: Target) -> tuple[str, ...]:
-        at, addresses = self._known.get(target.url, (-RESOLVE_SECONDS, ()))
+    def _addresses(self, target: Target, turn: int) -> tuple[str, ...]:
+        """All of a target's, each time with another one first."""
+        at, found = self._known.get(target, (-RESOLVE_SECONDS, ()))
         if self.now() - at >= RESOLVE_SECONDS:
-            addresses = self.resolve(target, self.plan.rollout.timeout_seconds)
-            self._known[target.url] = self.now(), addresses
-        return addresses
+            found = self._resolve(target, self._plan.timeout_seconds)
+            self._known[target] = self.now(), found
+        start = turn % max(1, len(found))
+        return found[start:] + found[:start]
 
 
 def _loss(error: NoAnswer) -> Loss:

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from petsage.contract import Kind
 from petsage.json_text import json_line
-from petsage.rollout.losses import LATE_SECONDS, Losses
+from petsage.rollout.losses import LATE_SECONDS, Losses, Seen
 from petsage.rollout.report import WORDS
-from petsage.rollout.watch import Watch
+
+_SUMS = ("asks", "answered", "lost", "gap", "turn", "latencies", "late_seconds")
 
 
 def as_text(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
@@ -29,7 +30,7 @@ def as_text(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
     for word, all_seen in (("release", found.releases), ("instance", found.instances)):
         lines += [
             f"{word} {name}: {seen.answers} answers from {clock(seen.first)} to "
-            f"{clock(seen.last)}, lost around then: {seen.lost_around}"
+            f"{clock(seen.last)}, lost around then: {found.lost_around(seen)}"
             for name, seen in all_seen.items()
         ]
     lines += [
@@ -49,7 +50,14 @@ def as_text(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
 def as_json(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
     """The same as one document; moments are seconds since `began`."""
     verdict = {"verdict": exceeded or "within bounds", "release_verdict": WORDS[kind]}
-    return json_line(verdict | {"began": began.isoformat()} | asdict(found)).decode()
+    sums = {name: getattr(found, name) for name in _SUMS}
+    for word in ("releases", "instances"):
+        seen: dict[str, Seen] = getattr(found, word)
+        sums[word] = {
+            name: asdict(one) | {"lost_around": found.lost_around(one)}
+            for name, one in seen.items()
+        }
+    return json_line(verdict | {"began": began.isoformat()} | sums).decode()
 
 
 class Lines:
@@ -58,16 +66,11 @@ class Lines:
     def __init__(self, write: Callable[[str], object], terminal: bool) -> None:
         self._write = write
         self._terminal = terminal
-        self._read = self._lost = 0
-        self._names: dict[str, None] = {}
+        self._known = 0
 
-    def __call__(self, watch: Watch) -> None:
-        new = watch.asks[self._read :]  # not all: sums over an hour's asks would make the next late
-        lost, names = sum(ask.loss is not None for ask in new), len(self._names)
-        self._read, self._lost = self._read + len(new), self._lost + lost
-        self._names |= dict.fromkeys(f"{ask.release}/{ask.instance}" for ask in new if ask.release)
-        if self._terminal or lost or len(self._names) > names:
-            seen = ", ".join(list(self._names)[-5:])
-            self._write(
-                f"{watch.now():.0f} s: {self._read} asks, {self._lost} lost, seen: {seen}\n"
-            )
+    def __call__(self, now: float, found: Losses) -> None:
+        lost, known = found.lost.total(), len(found.releases) + len(found.instances)
+        if self._terminal or lost + known > self._known:
+            newest = "/".join(next(reversed(n), "") for n in (found.releases, found.instances))
+            self._write(f"{now:.0f} s: {found.asks} asks, {lost} lost, newest: {newest}\n")
+        self._known = lost + known

@@ -95,7 +95,7 @@ def test_a_second_signal_waits_for_no_answer():
         (["--rate", "501"], "must be a number from 1 to 500"),
         (["--rate", "nan"], "must be a number from 1 to 500"),
         (["--for", "soon"], "must be a number of seconds"),
-        (["--for", "3601"], "must be 3600 seconds or less"),
+        (["--for", "86401"], "must be a number of seconds"),
         (["--max-lost", "-1"], "-1 is not in the range x>=0"),
         (["--until-release", ""], "must be 1 to 128 printable ASCII characters"),
         (["--cert", "/none", "--key", "/none"], "cannot be used"),
@@ -130,6 +130,13 @@ def test_asks_that_hang_are_timed_out_and_not_refused_by_this_machine():
         command = f"ulimit -S -n 40; {PETSAGE} watch {url(server)} {options}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout)["lost"] == {"timed out": 100}
+
+
+def test_a_name_is_overridden_as_in_the_smoke_test():
+    with losing({}) as server:
+        given = ("--resolve", f"pets.invalid:{server.port}:127.0.0.1", "--for", "1")
+        done = petsage_watch(f"http://pets.invalid:{server.port}", *given)
+    assert (done.returncode, server.arrived) == (0, 20)
 
 
 def watched_restarts(folder, **site):

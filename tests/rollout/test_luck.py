@@ -3,15 +3,15 @@
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petsage.client import Target
 from petsage.contract import Breach, Kind
-from petsage.rollout.asking import RolloutPlan
-from petsage.rollout.record import Record
-from petsage.rollout.sightings import MOST_INSTANCES, quiet_answers
+from petsage.rollout.plan import RolloutPlan
+from petsage.rollout.record import MOST_INSTANCES, Record, quiet_answers
 from petsage.rollout.verdict import Finding
 
 PETS = Target.parse("http://pets")
@@ -130,6 +130,26 @@ def test_a_new_name_with_every_answer_ends_the_round_and_proves_nothing() -> Non
     (breach,) = record.breaches
     assert (breach.kind, breach.retryable) == (Kind.INCONCLUSIVE, False)
     assert next(numbers) < MOST_INSTANCES + 20
+
+
+def test_new_names_without_an_end_fill_no_memory() -> None:
+    record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
+    for number in range(2 * MOST_INSTANCES):
+        record.resolved(("10.0.0.1",))
+        record.hear(found("2", str(number)), number)
+        if not record.more():
+            record.begin()
+    assert len(record.seen()) == MOST_INSTANCES
+
+
+def test_an_answer_that_comes_after_its_address_has_vanished_counts_no_more() -> None:
+    record = Record(RolloutPlan(targets=(PETS,), every_address=True), PETS)
+    record.resolved(("A", "B"))
+    record.resolved(("B",))
+    for address in "AB":
+        record.hear(replace(found("2", address, broken=address == "A"), address=address), 1.0)
+    record.end(1.0)
+    assert [(row.address, row.breach) for row in record.rows] == [("B", None)]
 
 
 def test_who_is_wrong_is_named_with_the_time_when_it_was_seen() -> None:

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ def test_names_that_hang_take_no_more_threads_than_there_are_for_names() -> None
         go.wait(30)
         return ("10.0.0.1",)
 
-    names, before = Names({}, look_up=hangs), threading.active_count()
+    names, before = Names(look_up=hangs), threading.active_count()
     for number in [*range(150), *range(150)]:
         with suppress(NoAnswer):
             names.resolve(named(f"pets{number}"), 0)
@@ -38,21 +39,20 @@ def test_names_that_hang_take_no_more_threads_than_there_are_for_names() -> None
 
 def test_a_name_is_looked_up_again_when_the_last_look_up_is_over() -> None:
     replies = iter([("10.0.0.1",), ("10.0.0.2",)])
-    names = Names({}, look_up=lambda _host: next(replies))
+    names = Names(look_up=lambda _host: next(replies))
     found = [names.resolve(named("pets"), 30) for _ in range(2)]
     assert found == [("10.0.0.1",), ("10.0.0.2",)]
 
 
-def test_what_needs_no_look_up_is_known() -> None:
-    names = Names({("pets", 80): ("10.0.0.1",)})
-    assert names.known(named("pets")) == ("10.0.0.1",)
-    assert names.known(named("pets:81")) is None
-    assert names.known(named("[::1]")) == ("::1",)
-    assert names.known(Target.parse("unix:/run/pets.sock")) == ()
+def test_what_needs_no_look_up_takes_none() -> None:
+    names = Names(look_up=lambda _host: ())
+    assert names.resolve(replace(named("pets"), addresses=("10.0.0.1",)), 30) == ("10.0.0.1",)
+    assert names.resolve(named("[::1]"), 30) == ("::1",)
+    assert names.resolve(Target.parse("unix:/run/pets.sock"), 30) == ()
 
 
 def resolve(look_up: Any, seconds: float = 30) -> tuple[str, ...]:
-    return Names({}, look_up=partial(sockets.addresses_of, look_up=look_up)).resolve(
+    return Names(look_up=partial(sockets.addresses_of, look_up=look_up)).resolve(
         named("pets"), seconds
     )
 
@@ -64,7 +64,7 @@ def test_a_name_has_each_of_its_addresses_once() -> None:
             yield socket.AF_INET, type, 6, "", (address, 0)
 
     assert resolve(look_up) == ("10.0.0.2", "fd00::2")
-    assert "127.0.0.1" in Names({}).resolve(named("localhost"), 30)
+    assert "127.0.0.1" in Names().resolve(named("localhost"), 30)
 
 
 def test_a_look_up_that_hangs_is_left() -> None:

@@ -12,6 +12,7 @@ from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
 from petsage.rollout.document import UNFINISHED, write
 from petsage.rollout.progress import Lines, Table
+from petsage.rollout.record import Sighting
 from petsage.rollout.report import (
     as_annotations,
     as_json,
@@ -19,7 +20,6 @@ from petsage.rollout.report import (
     as_text,
 )
 from petsage.rollout.rollout import Outcome
-from petsage.rollout.sightings import Sighting
 from petsage.rollout.verdict import EVERY, NONE_YET, Finding
 
 URL = "http://pets/"

@@ -12,10 +12,10 @@ import pytest
 
 from petsage.client import Answer, NoAnswer, Target
 from petsage.contract import Kind
-from petsage.rollout.asking import RolloutPlan
+from petsage.rollout.asking import PAUSES, Progress
+from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import THREADS
 from petsage.rollout.rollout import Outcome, Rollout
-from petsage.rollout.rounds import Progress
 from petsage.rollout.verdict import EVERY, Finding
 from tests.hostile import BODY
 from tests.support import wait_until
@@ -179,6 +179,31 @@ def test_rounds_must_be_good_in_a_row() -> None:
     outcome = run(in_turn(*answers), clock=clock, wait_seconds=60, consecutive=3)
     assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 6)
     assert clock.waits == [1, 1, 0.25, 1, 1]
+
+
+def test_one_that_answers_429_is_asked_again_and_not_so_fast() -> None:
+    clock, accepted = WaitingClock(), []
+
+    def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
+        if len(accepted) >= 30 + 10 * (clock.time - 1000):
+            return good(status=429)
+        accepted.append("abcd"[len(accepted) % 4])
+        return good(instance=accepted[-1])
+
+    outcome = run(get, clock=clock)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 1)
+    assert outcome.claim == " for the 4 instances seen"
+    assert clock.time < 1060
+
+
+def test_a_limit_that_never_ends_is_a_breach() -> None:
+    clock = WaitingClock()
+    outcome = run(in_turn(good(status=429)), clock=clock)
+    assert breaches(outcome) == [": status: expected 200, saw 429"]
+    assert clock.waits == list(PAUSES)
+    clock = WaitingClock()
+    assert run(in_turn(good(status=429)), clock=clock, wait_seconds=3).kind is Kind.WRONG
+    assert clock.time <= 1003
 
 
 def test_a_flapping_target_is_never_proven() -> None:
@@ -393,6 +418,12 @@ def test_addresses_that_come_count_and_those_that_go_are_told() -> None:
     )
     assert [row.address for row in outcome.rows] == ["B", "C"]
     assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 4)
+
+
+def test_an_address_that_vanishes_with_its_replica_is_no_breach_any_more() -> None:
+    get = by_address(A=in_turn(good()), B=in_turn(refused()))
+    outcome = run(get, resolve=resolving("AB", "A"), every_address=True, wait_seconds=30)
+    assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 2)
 
 
 def test_without_addresses_nothing_is_proven() -> None:

@@ -261,6 +261,9 @@ def test_of_many_who_said_something_the_first_few_are_named() -> None:
     found = judge_releases([row("1", str(number)) for number in range(1000)], "2")
     assert found
     assert found.seen.endswith("instance 4 and 995 more")
+    found = judge_releases([row(f"1.{number}") for number in range(1000)], "2")
+    assert found
+    assert found.seen.endswith("1.4 from an answer and 995 more")
 
 
 def test_instances_are_counted_once_each() -> None:

@@ -4,13 +4,17 @@ from datetime import UTC, datetime
 
 import pytest
 
+from petsage.client import Target
 from petsage.contract import Kind
-from petsage.rollout.losses import Ask, losses
+from petsage.rollout.losses import Ask, Losses
 from petsage.rollout.watch_report import as_text
 
 
 @pytest.mark.parametrize(("late_seconds", "is_noted"), [(0.0, False), (0.02, False), (0.021, True)])
 def test_figures_that_are_this_machines_are_called_so(late_seconds, is_noted):
-    found = losses([Ask("t", at, late_seconds, at + 0.001) for at in range(9)], 9)
+    found = Losses()
+    found.asked_until = 9
+    for at in range(9):
+        found.add(Ask(Target.parse("http://pets"), at, late_seconds, at + 0.001))
     text = as_text(found, Kind.PROVEN, "", datetime(2026, 1, 1, tzinfo=UTC))
     assert ("NOTE these figures are this machine's" in text) is is_noted

@@ -1,0 +1,38 @@
+"""What is to be proven, and how long that may take."""
+
+import math
+from dataclasses import dataclass
+
+from petsage.client import Target
+from petsage.contract import SMOKE_TEST_CONTRACT, Contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPlan:
+    """What is to be proven, and how long that may take."""
+
+    targets: tuple[Target, ...]
+    every_address: bool = False
+    """Whether each address that a name resolves to is asked, or one of them."""
+    instances: int = 0
+    """How many instances must have answered for each target."""
+    release: str = ""
+    """The release that each answer must carry. Without one, all answers of a target must carry
+    the same."""
+    contract: Contract = SMOKE_TEST_CONTRACT
+    max_latency_seconds: float | None = None
+    timeout_seconds: float = 5
+    """For one answer, from the connection to its last byte; and for looking up a name."""
+    consecutive: int = 1
+    """How many rounds in a row must be without a breach."""
+    wait_seconds: float = 0
+    """For everything. 0 does not wait: the first breach ends it."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests for each target may go into finding all instances, in one round.
+
+        Of N instances behind a balancer that picks at random, n requests miss one with a chance
+        below N·exp(-n/N). This many bring that to exp(-12), one in 160,000: 40 for three.
+        """
+        return math.ceil(self.instances * (math.log(self.instances) + 12)) if self.instances else 1
