@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy.pool import QueuePool
 
 from tests.e2e import servers
@@ -15,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def backing():
+def running():
     """The servers that the shop needs: a real PostgreSQL and a real Redis."""
     with servers.postgresql() as database, servers.redis() as queue:
         login = f"{database.user}:{database.password}@{servers.HOST}:{database.port}"
@@ -23,6 +24,14 @@ def backing():
             "SHOP_DATABASE": f"postgresql+psycopg://{login}/postgres",
             "SHOP_REDIS": f"redis://:{queue.password}@{servers.HOST}:{queue.port}",
         }
+
+
+@pytest.fixture
+def backing(running):
+    """The shop's environment. No order of another test waits in its queue."""
+    with redis.Redis.from_url(running["SHOP_REDIS"]) as client:
+        client.flushall()
+    return running
 
 
 @pytest.fixture
@@ -34,7 +43,6 @@ def app(backing, monkeypatch):
 
     queue.cache_clear()
     app = create_app()
-    queue().delete("orders")
     yield app
     from tests.examples.shop.database import db
 
