@@ -1,12 +1,15 @@
 """Fixtures of several rooms."""
 
 import signal
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 from petsage.config import Config
 from petsage.health.service import Identity
 from petsage.scoreboard import Scoreboard
+from tests.support import wait_until
 
 
 def pytest_configure() -> None:
@@ -30,3 +33,15 @@ def identity(config: Config) -> Identity:
 def scoreboard() -> Scoreboard:
     """A scoreboard of the test's own."""
     return Scoreboard()
+
+
+@pytest.fixture(autouse=True)
+def all_runs_have_ended() -> Iterator[None]:
+    """Waits after each test for its checks' threads: they log a change after the report, and the
+    next test may read the log."""
+    yield
+    wait_until(lambda: not _checks_run())
+
+
+def _checks_run() -> bool:
+    return any(thread.name.startswith("check ") for thread in threading.enumerate())

@@ -99,10 +99,12 @@ def test_an_attack_on_the_management_listener_is_not_felt(service, kind, count, 
 
 
 @pytest.mark.parametrize(("kind", "path"), [("not reading", "/big"), ("dripping large body", "/")])
-def test_after_an_attack_on_the_threads_themselves_all_is_well_soon(service, kind, path):
-    with attacked(kind, 20, 2, address(service.main), path):
-        stands(service, honest=False)
-    wait_until(lambda: get(f"{service.main}/", timeout=1).data == b"ok", seconds=15)
+def test_after_an_attack_on_the_threads_themselves_all_is_well_soon(folder, kind, path):
+    # An instance of its own: its threads must not be missing in another test.
+    with served(folder, "echo:app", cwd=folder, workers=2, threads=2) as service:
+        with attacked(kind, 20, 2, address(service.main), path):
+            stands(service, honest=False)
+        wait_until(lambda: get(f"{service.main}/", timeout=1).data == b"ok", seconds=15)
 
 
 def test_an_attack_on_a_unix_socket_is_not_felt(folder, tmp_path):

@@ -134,6 +134,7 @@ def test_plain_gunicorn_serves_wsgi_py_with_probes_without_details(tmp_path):
 @pytest.mark.parametrize(("side", "threads"), [("main", 8), ("management", 16)])
 def test_clients_that_stall_in_mid_request_are_cut_off(service, side, threads):
     url = getattr(service, side)
+    before = len(service.log.read_text())
     host, _, port = url.removeprefix("http://").partition(":")
     with ExitStack() as stack:
         stalled = [socket.create_connection((host, int(port)), 30) for _ in range(threads)]
@@ -142,7 +143,7 @@ def test_clients_that_stall_in_mid_request_are_cut_off(service, side, threads):
         for _ in range(3):  # and it does not wait for them to close their side either
             assert get(f"{url}/livez", timeout=3 if side == "management" else 15).status == 200
         assert [client.recv(1) for client in stalled] == [b""] * threads
-    assert "Traceback" not in service.log.read_text()
+    assert "Traceback" not in service.log.read_text()[before:]
 
 
 def test_an_applications_own_blocking_error_is_in_the_log(tmp_path):

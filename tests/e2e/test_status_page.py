@@ -43,9 +43,18 @@ return [row.id, row.mark, row.getBoundingClientRect().top];
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def driver(tmp_path_factory):
     with chromium(tmp_path_factory.mktemp("chromium")) as driver:
         yield driver
+
+
+@pytest.fixture
+def browser(driver):
+    """A browser that shows nothing, since the page of the test before would ask on and on, and
+    that remembers none of its requests."""
+    driver.get("about:blank")
+    requested(driver), complaints(driver)
+    return driver
 
 
 class _Quiet(WSGIRequestHandler):
@@ -99,9 +108,11 @@ def screen(browser, width, scheme="light", **more):
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    yield
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def shows(browser, script, expected):
@@ -111,7 +122,6 @@ def shows(browser, script, expected):
 def test_a_check_turns_red_while_the_page_is_open_and_the_reader_keeps_the_place(browser, tmp_path):
     (tmp_path / "shop.py").write_text(SHOP)
     with served(tmp_path, "shop:app", cwd=tmp_path, workers=1) as service:
-        requested(browser), complaints(browser)  # of the tests before
         browser.get(f"{service.management}/status")
         assert text(browser, "h1") == "All is well"
         browser.execute_script(
@@ -139,7 +149,6 @@ def test_hostile_names_reasons_and_agents_stay_text(browser):
     conditions = [condition(HOSTILE, ready=lambda: HOSTILE)]
     with instance(check(run=Subject(CheckFailed(HOSTILE))), conditions=conditions) as url:
         get(f"{url}/readyz", headers={"User-Agent": HOSTILE})
-        requested(browser), complaints(browser)
         for _ in range(2):
             browser.get(f"{url}/status")
             refresh(browser)
@@ -184,7 +193,6 @@ def test_an_instance_that_is_gone_is_shown_and_its_return_too(browser):
         refresh(browser)
         wait_until(lambda: not browser.find_element(By.CSS_SELECTOR, lost).is_displayed())
         assert seen() == ("pass · i1 · PetSage", False, "1")
-    complaints(browser)
 
 
 def test_it_works_with_scripts_off_and_refreshes_itself(browser):
