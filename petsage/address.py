@@ -24,14 +24,10 @@ class Address:
         """Reads `host:port`, `[ipv6]:port` or `unix:PATH`; raises `ValueError` for all else."""
         if text.startswith("unix:"):
             return cls(path=_unix_path(text.removeprefix("unix:")))
-        host, _, port = text.rpartition(":")
-        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        found = re.fullmatch(r"(?:([A-Za-z0-9.-]+)|\[(.*)\]):([0-9]{1,5})", text)
+        if not found or not 1 <= int(found[3]) <= 65535:
             raise ValueError(text)
-        if host.startswith("[") and host.endswith("]"):
-            return cls(host=str(ipaddress.IPv6Address(host[1:-1])), port=int(port))
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
-            raise ValueError(text)
-        return cls(host=host, port=int(port))
+        return cls(found[1] or str(ipaddress.IPv6Address(found[2])), int(found[3]))
 
 
 def _unix_path(path: str) -> str:

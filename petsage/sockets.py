@@ -5,7 +5,6 @@ a server that sends a byte a second hold its client for hours.
 """
 
 import io
-import ipaddress
 import socket
 import threading
 import time
@@ -40,8 +39,6 @@ def addresses_of(
     It takes as long as the system's resolver takes, which has time-outs of its own; a thread for
     each look-up would pile up. Raises `OSError` if there are none.
     """
-    with suppress(ValueError):
-        return (str(ipaddress.ip_address(host)),)
     try:
         replies = look_up(host, None, type=socket.SOCK_STREAM)
         return tuple(dict.fromkeys(str(address[0]) for *_, address in replies))
@@ -135,15 +132,13 @@ def _shut_down(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class Wire:
+class Wire(io.BufferedReader):
     """A connected socket that is written and read until the deadline: what http.client needs of a
     socket, and no more. It receives at most `MAX_RECEIVED_BYTES`."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
         self._received = _Received(sock, deadline)
-        self._reader = _Reader(self._received)
+        super().__init__(self._received)
 
     @property
     def ended(self) -> bool:
@@ -151,21 +146,15 @@ class Wire:
         return self._received.ended
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(left(self._deadline))
-        self._sock.sendall(data)
+        self._received.in_time().sendall(data)
 
-    def makefile(self, _mode: str = "rb") -> io.BufferedReader:
+    def makefile(self, _mode: str = "rb") -> "Wire":
         """The one reader: the responses that http.client reads from it may come at once."""
-        return self._reader
+        return self
 
     def close(self) -> None:
-        """http.client closes before it reads the body; a real socket only drops a reference then,
-        and whoever opened this one closes it."""
-
-
-class _Reader(io.BufferedReader):
-    def close(self) -> None:
-        """An interim response that is thrown away would close what the next one is read from."""
+        """http.client closes before it reads the body, and after an interim response; a real
+        socket only drops a reference then, and whoever opened this one closes it."""
 
 
 class _Received(io.RawIOBase):
@@ -177,14 +166,18 @@ class _Received(io.RawIOBase):
         self._allowed = MAX_RECEIVED_BYTES
         self.ended = False
 
+    def in_time(self) -> socket.socket:
+        """The socket, for a call that ends at the deadline."""
+        self._sock.settimeout(left(self._deadline))
+        return self._sock
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         if self._allowed <= 0:
             raise ValueError(f"more than {MAX_RECEIVED_BYTES} bytes came")
-        self._sock.settimeout(left(self._deadline))
-        received = self._sock.recv_into(buffer)
+        received = self.in_time().recv_into(buffer)
         self._allowed -= received
         self.ended |= not received
         return received

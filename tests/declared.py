@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from petsage.checks import CheckFailed
-from petsage.dependencies.declaration import check_from_url
+from petsage.checks import Check, CheckFailed
+from petsage.dependencies.declaration import declared_checks
 
 AWKWARD_PASSWORDS = ("pa#ss1", "pa?ss2", "pa@ss3", "pa ss4", "pässwörd5", "p%41:/&'\"\\6")
 """Each has something that a URL takes for its own."""
+
+
+def check_of(url: str) -> Check:
+    """The check that a URL declares, named `it`."""
+    (check,) = declared_checks(f"it={url}")
+    return check
 
 
 def verdict(url: str, secret: str = "") -> str:
@@ -20,7 +26,7 @@ def verdict(url: str, secret: str = "") -> str:
 
     Fails if the secret is in what the check, its failure or the failure's traceback show.
     """
-    check = check_from_url(url)
+    check = check_of(url)
     failure = _failure(check.run)
     if failure is None:
         return ""
@@ -39,10 +45,10 @@ def look_up(host, port, *_, **__):
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in found]
 socket.getaddrinfo = look_up
 from petsage.checks import CheckFailed
-from petsage.dependencies.declaration import check_from_url
+from petsage.dependencies.declaration import declared_checks
 for url in sys.argv[2:]:
     try:
-        check_from_url(url).run()
+        declared_checks(f"it={url}")[0].run()
         print()
     except CheckFailed as failure:
         print(failure)

@@ -4,30 +4,52 @@ A driver is imported only where a dependency that needs it is declared.
 """
 
 import os
-import ssl
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
 from marshmallow import ValidationError
 
 from petsage import sockets
 from petsage.checks import CheckFailed
-from petsage.dependencies import postgresql
-from petsage.dependencies.network import CA
-from petsage.dependencies.schemes import AUTH, HOST, PORT, QUERY, Location, Run, Scheme
-from petsage.errors import nearest
+from petsage.dependencies import schemes
+from petsage.dependencies.network import CA, trust
+from petsage.dependencies.schemes import Location, Option, Run, Scheme
 
-_MYSQL_TLS = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher")
-_MYSQL_QUERY = (*_MYSQL_TLS, "ssl_check_hostname", "charset")
+
+def _charset(text: str) -> str:
+    from pymysql.charset import charset_by_name
+
+    if not charset_by_name(text):
+        raise ValueError
+    return text
+
+
+_MYSQL_QUERY = {
+    "ssl_ca": CA,
+    **{f"ssl_{name}": Option("(?s).*", str, "") for name in ("capath", "cert", "key", "cipher")},
+    "ssl_check_hostname": Option("true|false", "true".__eq__, "true or false"),
+    "charset": Option("[A-Za-z0-9_]+", _charset, "a character set of MySQL", ""),
+}
 _REPLY_BYTES = 1024
+
+
+def postgresql(location: Location) -> Run:
+    """`SELECT 1`, of a URL that means what it means to `psql`."""
+    from petsage.dependencies.postgresql import make_run
+
+    return make_run(location)
 
 
 def mysql(location: Location) -> Run:
     """`SELECT 1`. The query takes the parameters of PyMySQL's TLS, as `?ssl_ca=/path`."""
-    tls, charset = _mysql_query(location)
+    given = schemes.read(location.query, _MYSQL_QUERY, "parameter in its query")
+    charset = given.pop("charset")
+    tls = {name.removeprefix("ssl_"): value for name, value in given.items() if value is not None}
+    if "check_hostname" in tls and not tls.keys() & {"ca", "capath"}:  # PyMySQL would ignore it
+        raise ValidationError("ssl_check_hostname needs ssl_ca or ssl_capath beside it")
 
     def run() -> None:
         import pymysql
@@ -55,19 +77,6 @@ def mysql(location: Location) -> Run:
     return run
 
 
-def _mysql_query(location: Location) -> tuple[dict[str, object], str]:
-    """PyMySQL's `ssl` and `charset`. Raises `ValidationError`."""
-    given = dict(parse_qsl(location.query, keep_blank_values=True))
-    for name in given.keys() - set(_MYSQL_QUERY):
-        raise ValidationError(f"unknown parameter in its query{nearest(name, _MYSQL_QUERY)}")
-    tls: dict[str, object] = {n.removeprefix("ssl_"): given[n] for n in _MYSQL_TLS if n in given}
-    if (named := given.get("ssl_check_hostname", "true")) not in ("true", "false"):
-        raise ValidationError("ssl_check_hostname in its query must be true or false")
-    if tls:
-        tls["check_hostname"] = named == "true"
-    return tls, given.get("charset", "")
-
-
 def sqlite(location: Location) -> Run:
     """Reads the file's schema: `SELECT 1` alone would hold for a file that is no database."""
     path = unquote(location.path.removeprefix("/"))
@@ -75,7 +84,8 @@ def sqlite(location: Location) -> Run:
     def run() -> None:
         import sqlite3
 
-        url = f"file:{quote(path)}?mode=ro"
+        # Absolute, since a file that is named :memory: would be none.
+        url = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
         # A database in WAL mode that nobody has open: whoever opens it creates two files, and only
         # who may write the database removes them.
         if _in_wal_mode(path) and not Path(f"{path}-shm").exists():
@@ -89,11 +99,9 @@ def sqlite(location: Location) -> Run:
 
 
 def _in_wal_mode(path: str) -> bool:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(20)[18:] == b"\2\2"  # the database file format, 1.3.3
-    except OSError:
-        return False
+    with suppress(OSError), Path(path).open("rb") as file:
+        return file.read(20)[18:] == b"\2\2"  # the database file format, 1.3.3
+    return False
 
 
 def redis(location: Location) -> Run:
@@ -109,20 +117,13 @@ def redis(location: Location) -> Run:
 
     def run() -> None:
         deadline = location.deadline()
-        with sockets.opened(location.host, location.port, deadline, _redis_tls(location)) as sock:
+        with sockets.opened(location.host, location.port, deadline, trust(location)) as sock:
             wire = sockets.Wire(sock, deadline)
-            replies = wire.makefile()
             for command in commands:
                 wire.sendall(_redis_command(command))
-                _judge(replies.readline(_REPLY_BYTES))
+                _judge(wire.readline(_REPLY_BYTES))
 
     return run
-
-
-def _redis_tls(location: Location) -> ssl.SSLContext | None:
-    if location.scheme == "redis":
-        return None
-    return ssl.create_default_context(cafile=location.options["ca"])
 
 
 def _redis_command(words: tuple[str, ...]) -> bytes:
@@ -140,18 +141,18 @@ def _judge(reply: bytes) -> None:
         raise CheckFailed(reply[1:].decode(errors="replace"))
 
 
-_LOGIN = AUTH + HOST + PORT
-_DATABASE = r"(?P<path>/[^/?@]*)?" + QUERY
-_PLACE = r"(?:(?:[A-Za-z0-9._-]|%2[Ff])+|\[[0-9A-Fa-f:.]+\])"
+_LOGIN = schemes.AUTH + schemes.HOST + schemes.PORT
+_DATABASE = r"(?P<path>/[^/?@]*)?" + schemes.QUERY
+_PLACE = rf"(?:{schemes.NAME}|{schemes.IPV6}|%2[Ff](?:[A-Za-z0-9._-]|%2[Ff])*)"
 _HOSTS = rf"(?P<host>(?:{_PLACE}(?::[0-9]{{1,5}})?,)*{_PLACE})?"
 _NUMBERED = _LOGIN + r"(?P<path>/[0-9]{0,4})?"
 
 SCHEMES: Mapping[str, Scheme] = {
     "postgresql": Scheme(
         "postgresql://user:password@host:5432/database",
-        postgresql.make_run,
-        AUTH + _HOSTS + PORT + _DATABASE,
-        postgresql.PORT,
+        postgresql,
+        schemes.AUTH + _HOSTS + schemes.PORT + _DATABASE,
+        5432,
         modules=("psycopg",),
         install="petsage[postgresql]",
     ),

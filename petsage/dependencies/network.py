@@ -3,13 +3,14 @@
 import logging
 import math
 import os
-import re
 import ssl
 import string
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from petsage import client, sockets
@@ -23,29 +24,66 @@ MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 _DAY_SECONDS = 86400
+_MYSQL = (
+    "port 3306: MySQL refuses a host after max_connect_errors connections without a login; "
+    "declare mysql:// instead of tcp://"
+)
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def http_get(location: Location) -> Run:
     """GETs the URL. Redirects are followed on the same scheme, host and port only; one that leads
     elsewhere is an answer like any other."""
+    login = b64encode(f"{location.user}:{location.password}".encode()).decode()
+    given = location.user or location.password
+    headers = (("Authorization", f"Basic {login}"),) if given else ()
+    allowed, expected = location.options["status"], location.options["expect"]
+    bodies = range(100, 600) if expected else ()
+    path, secure = _path(location.path, location.query), location.scheme == "https"
+    begin = client.Target("", path, location.host, location.port, secure)
 
     def get() -> None:
         deadline = location.deadline()
-        tls = _trust(location) if location.scheme == "https" else None
-        expected = location.options["expect"]
-        bodies = range(100, 600) if expected else ()
-        http_client = client.Client(_headers(location), tls, bodies=bodies)
-        place = _place(location.path, location.query)
+        asking = client.Client(headers, trust(location), bodies)
+        target = begin
         for _ in range(1 + MAX_REDIRECTS):
-            answer = _answer(http_client, location, place, deadline)
-            redirected = _redirected(location, place, answer)
+            answer = _answer(asking, target, deadline)
+            redirected = _redirected(target, answer)
             if redirected is None:
-                return _judge(answer, location.options["status"], expected)
-            place = redirected
+                return _judge(answer, allowed, expected)
+            target = replace(target, path=redirected)
         raise CheckFailed(f"more than {MAX_REDIRECTS} redirects")
 
     return get
+
+
+def _answer(asking: client.Client, target: client.Target, deadline: float) -> client.Answer:
+    try:
+        return asking.get(target, sockets.addresses_of(target.host), sockets.left(deadline))
+    except client.NoAnswer as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise CheckFailed("answered what is not HTTP") from None  # its words are the peer's
+
+
+def _redirected(target: client.Target, answer: client.Answer) -> str | None:
+    """Path and query of a redirect, or None if there is none or it leads off the host."""
+    if answer.status not in _REDIRECTS or not (to := answer.headers.get("location")):
+        return None
+    # As browsers do: bytes that no URL may have are encoded. http.client reads them as Latin-1.
+    to = quote(to.strip().encode("latin-1"), safe=string.punctuation)
+    scheme, port = ("https", 443) if target.secure else ("http", 80)
+    try:
+        url = urlsplit(urljoin(f"{scheme}://{target.authority}{target.path}", to))
+        place = (url.scheme, url.hostname, url.port or port)
+    except ValueError:
+        return None
+    here = place == (scheme, target.host.lower(), target.port)
+    return _path(url.path, url.query) if here else None
+
+
+def _path(path: str, query: str) -> str:
+    return (path or "/") + (f"?{query}" if query else "")
 
 
 def _judge(answer: client.Answer, allowed: range, expected: Expectation | None) -> None:
@@ -57,61 +95,15 @@ def _judge(answer: client.Answer, allowed: range, expected: Expectation | None) 
         raise CheckFailed(f"{breach.where} is not {breach.expected}")
 
 
-def _answer(
-    http_client: client.Client, location: Location, place: str, deadline: float
-) -> client.Answer:
-    asked = client.Target("", place, location.host, location.port, location.scheme == "https")
-    try:
-        addresses = sockets.addresses_of(location.host)
-        return http_client.get(asked, addresses, sockets.left(deadline))
-    except client.NoAnswer as error:
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise CheckFailed("answered what is not HTTP") from None  # its words are the peer's
-
-
-def _headers(location: Location) -> tuple[tuple[str, str], ...]:
-    if not (location.user or location.password):
-        return ()
-    credentials = b64encode(f"{location.user}:{location.password}".encode()).decode()
-    return (("Authorization", f"Basic {credentials}"),)
-
-
-def _redirected(location: Location, place: str, answer: client.Answer) -> str | None:
-    """Path and query of a redirect, or None if there is none or it leads off the host."""
-    if answer.status not in _REDIRECTS or not (to := answer.headers.get("location")):
-        return None
-    # As browsers do: bytes that no URL may have are encoded. http.client reads them as Latin-1.
-    to = quote(to.strip().encode("latin-1"), safe=string.punctuation)
-    host = f"[{location.host}]" if ":" in location.host else location.host
-    try:
-        url = urlsplit(urljoin(f"{location.scheme}://{host}:{location.port}{place}", to))
-        port = url.port or SCHEMES[location.scheme].port
-    except ValueError:
-        return None
-    if (url.scheme, url.hostname, port) != (location.scheme, location.host.lower(), location.port):
-        return None
-    return _place(url.path, url.query)
-
-
-def _place(path: str, query: str) -> str:
-    return (path or "/") + (f"?{query}" if query else "")
-
-
 def tcp(location: Location) -> Run:
     """Connects."""
-    warn = location.port == 3306
+    warnings = [_MYSQL] if location.port == 3306 else []
 
     def connect() -> None:
-        nonlocal warn
         with sockets.opened(location.host, location.port, location.deadline()):
             pass
-        if warn:
-            warn = False
-            _log.warning(
-                "port 3306: MySQL refuses a host after max_connect_errors connections without "
-                "a login; declare mysql:// instead of tcp://"
-            )
+        while warnings:
+            _log.warning(warnings.pop())
 
     return connect
 
@@ -122,51 +114,45 @@ def tls(location: Location) -> Run:
     def verify() -> None:
         deadline = location.deadline()
         try:
-            ends = _ends(location, _trust(location), deadline)
+            ends = _ends(location, deadline)
         except ssl.SSLCertVerificationError as error:
             if error.verify_code != 10:  # X509_V_ERR_CERT_HAS_EXPIRED
                 raise
-            ends = _ends(location, _trust(location, any_time=True), deadline)
+            # X509_V_FLAG_NO_CHECK_TIME: Python shows no date of a certificate that is not verified.
+            ends = _ends(location, deadline, flags=0x200000)
         name = "certificate" if min(ends) == ends[0] else "a certificate of its chain"
         _judge_days(name, min(ends) - time.time(), location.options["days"])
 
     return verify
 
 
-def _trust(location: Location, any_time: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=location.options["ca"])
-    if any_time:
-        # X509_V_FLAG_NO_CHECK_TIME: Python shows no date of a certificate that is not verified.
-        context.verify_flags |= 0x200000
-    return context
+def trust(location: Location) -> ssl.SSLContext | None:
+    """Who is trusted there; None if the scheme has no TLS."""
+    has_tls = "ca" in location.options
+    return ssl.create_default_context(cafile=location.options["ca"]) if has_tls else None
 
 
-def _ends(location: Location, context: ssl.SSLContext, deadline: float) -> list[float]:
+def _ends(location: Location, deadline: float, flags: int = 0) -> list[float]:
     """When each certificate of the verified chain ends, the server's own first."""
+    context = ssl.create_default_context(cafile=location.options["ca"])
+    context.verify_flags |= flags
     name = location.host.rstrip(".")
     with (
         sockets.opened(location.host, location.port, deadline) as plain,
         closing(context.wrap_socket(plain, False, False, server_hostname=name)) as sock,
     ):
-        refusal = _refusal(sock, deadline)
-        # Python 3.13 has a public SSLSocket.get_verified_chain(), but without the dates.
-        chain = sock._sslobj.get_verified_chain()  # type: ignore[attr-defined]
-    if refusal and not chain:
-        raise refusal
-    return [ssl.cert_time_to_seconds(one.get_info()["notAfter"]) for one in chain]
-
-
-def _refusal(sock: ssl.SSLSocket, deadline: float) -> OSError | None:
-    """The error with which the peer ended the handshake, if it did: by then its certificate may
-    have come and be verified, since a server may demand one of its client."""
-    try:
         sock.settimeout(sockets.left(deadline))
-        sock.do_handshake()
-    except (ssl.SSLCertVerificationError, TimeoutError):
-        raise
-    except OSError as error:
-        return error
-    return None
+        # Python 3.13 has a public SSLSocket.get_verified_chain(), but without the dates.
+        verified: Any = sock._sslobj.get_verified_chain  # type: ignore[attr-defined]
+        try:
+            sock.do_handshake()
+        except OSError as error:
+            # A server that demands a certificate of its client ends the handshake, but by then its
+            # own has come, and is verified.
+            ended = not isinstance(error, ssl.SSLCertVerificationError | TimeoutError)
+            if not (ended and verified()):
+                raise
+        return [ssl.cert_time_to_seconds(one.get_info()["notAfter"]) for one in verified()]
 
 
 def _judge_days(name: str, left: float, days: int) -> None:
@@ -197,13 +183,12 @@ def disk(location: Location, measure: Callable[[str], os.statvfs_result] = os.st
 
     def run() -> None:
         found = measure(unquote(location.path))
-        number, unit = location.options["free"]
-        share = number / 100 if unit == "%" else 0
+        share, size_bytes = location.options["free"]
         free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-        wanted = share * total if unit == "%" else number * _UNITS[unit]
+        wanted = share * total + size_bytes
         if free < wanted:
             raise CheckFailed(f"{_size(free)} free of {_size(total)}, wanted {_size(wanted)}")
-        inodes = max(share * found.f_files, min(number, 1))
+        inodes = share * found.f_files + min(size_bytes, 1)
         if found.f_files and found.f_favail < inodes:  # some file systems do not count them
             free, total = found.f_favail, found.f_files
             raise CheckFailed(f"{free} free inodes of {total}, wanted {math.ceil(inodes)}")
@@ -216,16 +201,13 @@ def _size(size_bytes: float) -> str:
     return f"{size_bytes / _UNITS[unit]:.4g} {unit or 'bytes'}"
 
 
-def _free(text: str) -> tuple[int, str]:
-    found = re.fullmatch(r"([0-9]{1,15})(%|[KMGT]iB|)", text)
-    if not found or (found[2] == "%" and int(found[1]) > 100):
-        raise ValueError
-    return int(found[1]), found[2]
+def _free(text: str) -> tuple[float, int]:
+    """A share, and a size in bytes: one of them is 0."""
+    number, unit = int(text.rstrip("%KMGTiB")), text.lstrip("0123456789")
+    return (number / 100, 0) if unit == "%" else (0, number * _UNITS[unit])
 
 
 def _ca(text: str) -> str:
-    if not text:  # the system's authorities, to the standard library
-        raise ValueError
     try:
         ssl.create_default_context(cafile=text)
     except OSError:
@@ -233,20 +215,19 @@ def _ca(text: str) -> str:
     return text
 
 
-def _whole_days(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text):
-        raise ValueError
-    return int(text)
-
-
-CA = Option(_ca, "the path of a readable file of certificates in PEM")
+CA = Option("(?s).+", _ca, "the path of a readable file of certificates in PEM")
 """Whom to trust instead of the system's authorities."""
-EXPECT = Option(expectation, EXPECTATION_FORMS, None)
+EXPECT = Option("(?s).*", expectation, EXPECTATION_FORMS)
 """What the answer must be besides."""
-STATUS = Option(statuses, "a status or a range, as 204 or 200-399", range(200, 400))
-DAYS = Option(_whole_days, "a whole number of days from 0 to 9999", 14)
+STATUS = Option("[0-9-]+", statuses, "a status or a range, as 204 or 200-399", range(200, 400))
+DAYS = Option("[0-9]{1,4}", int, "a whole number of days from 0 to 9999", 14)
 """How many days the certificate must be valid for."""
-FREE = Option(_free, "a share as 10%, or a size as 500MiB, 2GiB or in bytes", (10, "%"))
+FREE = Option(
+    "(?:100|[0-9]{1,2})%|[0-9]{1,15}(?:[KMGT]iB)?",
+    _free,
+    "a share as 10%, or a size as 500MiB, 2GiB or in bytes",
+    (0.1, 0),
+)
 """How much space must be free."""
 
 _HTTP = {"status": STATUS, "expect": EXPECT}

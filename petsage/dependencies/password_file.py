@@ -1,31 +1,17 @@
 """A password that is the content of a file: a secret that a cluster mounts, and may change."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from petsage.checks import CheckFailed
-from petsage.dependencies.schemes import Run
 
 _BYTES = 4096
 
 
-def with_password_of(path: Path, make: Callable[[str], Run]) -> Run:
-    """The run that `make` makes of the password in the file. Each run reads the file again.
+def password_in(path: Path) -> str:
+    """The password in this file, without the end of its line.
 
-    The reason of a failure has neither the path nor a piece of what is in the file. Raises what
-    `make` raises for any password.
+    Raises `CheckFailed`, whose message has neither the path nor a piece of what is in the file.
     """
-    made = lru_cache(maxsize=1)(make)  # what it makes may be expensive, as a TLS context is
-    made("")
-
-    def run() -> object:
-        return made(_password(path))()
-
-    return run
-
-
-def _password(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(_BYTES + 1)

@@ -1,13 +1,18 @@
 """What a URL scheme is: the form of its URLs, its options, and how its dependencies are asked."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
+from urllib.parse import unquote
 
-from marshmallow import ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from petsage.errors import nearest
 
 GROUP = "petsage.dependencies"
 """The entry-point group of other packages' schemes: an entry's name is the scheme, its object a
@@ -19,7 +24,9 @@ Run = Callable[[], object]
 # The pieces of a scheme's pattern. Only one @ is allowed, the one before the host: any other
 # belongs to a password with a #, ? or / that is not encoded, and the URL is refused for that.
 AUTH = r"(?:(?P<user>[^:/?@]*)(?::(?P<password>[^/?@]*))?@)?"
-HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
+IPV6 = r"\[[0-9A-Fa-f:.]+\]"
+HOST = rf"(?P<host>{NAME}|{IPV6})"
 PORT = r"(?::(?P<port>[0-9]{1,5}))?"
 PATH = r"(?P<path>/[^?@]*)?"
 QUERY = r"(?:\?(?P<query>[^@]*))?"
@@ -27,42 +34,45 @@ PATTERN = AUTH + HOST + PORT + PATH + QUERY
 
 
 class Option(fields.Field[Any]):
-    """An option of a URL: `parse` reads its text, or raises a `ValueError` or `LookupError`.
+    """An option of a URL: a text of this pattern, which `parse` reads, or raises `ValueError`.
 
     The message says what would be right (`must be {must}`), and never repeats the text.
     """
 
-    def __init__(self, parse: Callable[[str], Any], must: str, default: Any = None) -> None:
+    def __init__(
+        self, pattern: str, parse: Callable[[str], Any], must: str, default: Any = None
+    ) -> None:
         super().__init__(load_default=default)
+        self._pattern = pattern
         self._parse = parse
         self._must = must
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        try:
-            return self._parse(value)
-        except (ValueError, LookupError):
-            raise ValidationError(f"must be {self._must}") from None
+        with suppress(ValueError):
+            if re.fullmatch(self._pattern, value):
+                return self._parse(value)
+        raise ValidationError(f"must be {self._must}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Location:
-    """Where a declared URL points. Its `repr` shows nothing of the URL but the scheme."""
+    """Where a declared URL points. Its `repr` shows nothing of it."""
 
     scheme: str
-    host: str = field(repr=False)
+    host: str
     """Without the brackets of an IPv6 address; empty if the scheme has none."""
-    port: int = field(repr=False)
+    port: int
     """The scheme's default if the URL has none; 0 if the scheme has none either."""
-    user: str = field(repr=False)
+    user: str
     """Decoded, as is the password; empty if the URL has none."""
-    password: str = field(repr=False)
-    path: str = field(repr=False)
+    password: str
+    path: str
     """As it stands in the URL, percent-encoded, with its first slash."""
-    query: str = field(repr=False)
+    query: str
     """As it stands in the URL, without the question mark."""
     timeout_seconds: float
     """How long a run may take, connecting included."""
-    options: Mapping[str, Any] = field(repr=False)
+    options: Mapping[str, Any]
     """The values of the scheme's own options, defaults included."""
 
     def deadline(self) -> float:
@@ -102,8 +112,8 @@ class Scheme:
     install: str = ""
     """What `pip install` needs as argument to install them."""
 
-    def missing(self) -> str:
-        """A message with the command that installs the missing driver, or an empty string.
+    def problems(self) -> list[str]:
+        """The command that installs the missing driver, if it is missing.
 
         It imports the driver, before any fork and any deadline: no first run waits for that.
         """
@@ -111,24 +121,61 @@ class Scheme:
             for module in self.modules:
                 import_module(module)
         except ImportError:
-            return f"its driver is not installed: pip install '{self.install}'"
-        return ""
+            return [f"its driver is not installed: pip install '{self.install}'"]
+        return []
+
+    def run_at(self, location: Location) -> Run:
+        """What asks this location. Raises `ValidationError` if the scheme refuses it."""
+        try:
+            return self.make_run(location)
+        except ValidationError:
+            raise
+        except Exception as error:  # another package's, so its message may hold anything
+            raise ValidationError(f"is refused by its scheme ({type(error).__name__})") from None
 
 
-def provided() -> tuple[str, ...]:
-    """The names of the schemes that other packages provide."""
-    return tuple(sorted(entry_points(group=GROUP).names))
+def read(
+    text: str, known: Mapping[str, fields.Field[Any]], word: str, *problems: str
+) -> dict[str, Any]:
+    """The values of `name=value&…`, and the defaults of the names that are not in the text.
 
-
-def load(name: str) -> Scheme:
-    """The scheme of another package. Raises `ValidationError` if it cannot be loaded."""
-    (entry, *_) = entry_points(group=GROUP, name=name)
+    `word` says what a name is. Raises `ValidationError` with a line for each problem, behind the
+    `problems` that are known already.
+    """
+    found = [*problems]
+    given: dict[str, str] = {}
+    for piece in filter(None, text.split("&")):
+        name, _, value = piece.partition("=")
+        if name not in known:
+            found.append(f"unknown {word}{nearest(name, known)}")
+        elif name in given:
+            found.append(f"{name} is given twice")
+        given[name] = unquote(value)
     try:
-        scheme = entry.load()
+        values: dict[str, Any] = Schema.from_dict({**known})(unknown=EXCLUDE).load(given)
+    except ValidationError as error:
+        for name, messages in error.messages_dict.items():
+            found += [f"{name} {message}" for message in messages]
+    if found:
+        raise ValidationError(found)
+    return values
+
+
+def scheme_of(name: str, own: Mapping[str, Scheme]) -> Scheme:
+    """The scheme of that name: one of `own`, or another package's.
+
+    Raises `ValidationError` if there is none, or if it cannot be loaded.
+    """
+    if name in own:
+        return own[name]
+    others = entry_points(group=GROUP)
+    if name not in others.names:
+        raise ValidationError(f"unknown scheme{nearest(name, (*own, *sorted(others.names)))}")
+    try:
+        scheme = others[name].load()
     except Exception as error:
-        raise ValidationError(
-            f"the package of scheme {name} cannot be imported ({type(error).__name__})"
-        ) from None
+        problem = f"cannot be imported ({type(error).__name__})"
+        raise ValidationError(f"the package of scheme {name} {problem}") from None
     if not isinstance(scheme, Scheme):
         raise ValidationError(f"the package of scheme {name} does not provide a petsage Scheme")
     return scheme

@@ -3,8 +3,7 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from petsage.checks import CheckFailed, CheckWarns, Value
@@ -19,22 +18,20 @@ _WORDS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Scrubbed:
-    """A run whose errors become `CheckFailed`, without the URL's secrets."""
+def scrubbed(run: Run, secrets: re.Pattern[str]) -> Run:
+    """A run whose errors become `CheckFailed` or `CheckWarns`, without these secrets."""
 
-    run: Run
-    secrets: re.Pattern[str]
-
-    def __call__(self) -> object:
+    def scrubbed_run() -> object:
         try:
-            return self.run()
+            return run()
         except Exception as error:
-            reason = " ".join(self.secrets.sub("***", _words(error)).split())
+            reason = " ".join(secrets.sub("***", _words(error)).split())
             kind = CheckWarns if isinstance(error, CheckWarns) else CheckFailed
             value = Value.of(getattr(error, "value", None))
         # Raised here, it has no context: the driver's exception may hold the URL.
         raise kind(reason, value=value)
+
+    return scrubbed_run
 
 
 def _words(error: Exception) -> str:
@@ -44,16 +41,17 @@ def _words(error: Exception) -> str:
     return _SOURCE_LINE.sub("", next(filter(None, texts), type(error).__name__))
 
 
-def secrets_of(parts: Mapping[str, str]) -> re.Pattern[str]:
-    """A pattern of every form in which a driver may print the secrets of a URL with these parts.
+def secrets_of(user: str, password: str, query: str) -> re.Pattern[str]:
+    """A pattern of every form in which a driver may print the secrets of a URL with these parts,
+    of which the query is as it stands in the URL.
 
     Secrets are the password; the user name if there is no password, or if it has more than 15
     characters, since that is a token; and each value of the query that has more than three
     characters and is no known word.
     """
-    user, password = parts.get("user", ""), parts.get("password", "")
-    login = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    found = {password or user, user if len(user) > 15 else "", *_values(parts.get("query", ""))}
+    login = b64encode(f"{user}:{password}".encode()).decode()
+    names = {password or user, user if len(user) > 15 else ""}
+    found = {*(quote(name, safe="") for name in names), *_values(query)}
     forms = {form for secret in found for form in _forms(secret)} - {""}
     forms |= {login, login.rstrip("=")} if user or password else set()
     return re.compile(

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from marshmallow import ValidationError
 
-from petsage.dependencies.declaration import check_from_url
-from tests.declared import verdict
+from tests.declared import check_of, verdict
 from tests.fakes import in_a_child
 from tests.hostile import dripping, peer, server
 from tests.support import free_port
@@ -35,6 +34,13 @@ def test_a_relative_path_is_below_the_working_directory(
     _database(tmp_path / "pets.db")
     monkeypatch.chdir(tmp_path)
     assert verdict("sqlite:///pets.db") == ""
+
+
+def test_a_file_that_is_named_memory_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert verdict("sqlite:///:memory:") == "unable to open database file"
 
 
 def test_a_path_is_percent_decoded_and_means_nothing_to_sqlite(tmp_path: Path) -> None:
@@ -113,13 +119,17 @@ def test_a_database_in_wal_mode_in_a_folder_that_cannot_be_written_says_so(wal: 
     ("query", "line"),
     [
         ("ssl=true", "unknown parameter in its query; did you mean ssl_ca?"),
-        ("ssl_ca=/ca.pem&ssl_check_hostname=s3cret", "ssl_check_hostname in its query must be "),
+        ("ssl_capath=/ca&ssl_check_hostname=s3cret", "ssl_check_hostname must be true or false"),
+        ("ssl_check_hostname=true", "ssl_check_hostname needs ssl_ca or ssl_capath beside it"),
+        ("ssl_ca=/s3cret", "ssl_ca must be the path of a readable file of certificates in PEM"),
+        ("charset=utf8&charset=utf8", "charset is given twice"),
+        ("charset=s3cret", "charset must be a character set of MySQL"),
         ("s3=9", "unknown parameter in its query; known are ssl_ca, "),
     ],
 )
 def test_what_pymysql_would_not_understand_is_refused_at_start(query: str, line: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        check_from_url(f"mysql://app:s3cret@db/pets?{query}")
+        check_of(f"mysql://app:s3cret@db/pets?{query}")
     (problem,) = caught.value.messages
     assert line in problem
     assert "s3cret" not in problem
@@ -128,9 +138,9 @@ def test_what_pymysql_would_not_understand_is_refused_at_start(query: str, line:
 def test_what_libpq_would_not_understand_is_refused_at_start() -> None:
     for query in ("sslmod=s3cret", "s3cret"):
         with pytest.raises(ValidationError) as caught:
-            check_from_url(f"postgresql://app:s3cret@db/pets?{query}")
+            check_of(f"postgresql://app:s3cret@db/pets?{query}")
         assert caught.value.messages == [
-            "the URL: its query has a parameter that libpq does not know"
+            "check 'it': its query has a parameter that libpq does not know"
         ]
 
 

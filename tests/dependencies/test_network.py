@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from petsage.dependencies.network import FREE, disk, tcp
 from petsage.dependencies.schemes import Location
 from tests.certificates import Authority, Files, self_signed
 from tests.declared import AWKWARD_PASSWORDS, silent, verdict, verdicts_where_names_have
-from tests.hostile import answer, context_of, dripping, hangs, says, server, swallowing
+from tests.hostile import answer, context_of, hangs, says, server, swallowing
 from tests.support import free_port, wait_until
 
 USER = "app"
@@ -33,7 +33,6 @@ class _Server(ThreadingHTTPServer):
         self.authorization: list[str | None] = []
         self.sent_bytes = 0
         self.stopped = threading.Event()
-        self.gone = threading.Event()
         self.elsewhere = ""
         self.raw = b""
         if files:
@@ -82,28 +81,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def endless(self) -> None:
         self._answer(200, b"", **{"Content-Length": str(10**12)})
-        try:
+        with suppress(OSError):
             while not self.server.stopped.is_set():
                 self.server.sent_bytes += self.wfile.write(b"x" * 65536)
-        except OSError:
-            self.server.gone.set()
-
-    def drip(self) -> None:
-        self.send_response(200)
-        try:
-            while not self.server.stopped.wait(0.05):
-                self.send_header("X", "x")
-                self.flush_headers()
-        except OSError:
-            self.server.gone.set()
 
     def events(self) -> None:
         self._answer(200, b"", **{"Content-Length": "", "Content-Type": "text/event-stream"})
         self.server.stopped.wait(20)
-
-    def hints(self) -> None:
-        self.wfile.write(2 * b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
-        self.teapot()
 
 
 @contextmanager
@@ -206,16 +190,6 @@ def test_a_body_that_has_no_end_is_not_read(web: _Server, path: str) -> None:
     assert web.sent_bytes < 32 * 2**20
 
 
-def test_interim_answers_precede_the_one_that_counts(web: _Server) -> None:
-    assert verdict(_url(web, "/hints")) == "answered 418, not 200-399"
-
-
-def test_an_answer_that_takes_too_long_is_given_up_however_it_trickles(web: _Server) -> None:
-    began = time.monotonic()
-    assert verdict(_url(web, "/drip#timeout=0.3")) == "timed out"
-    assert time.monotonic() - began < 5
-
-
 @pytest.mark.parametrize(
     ("place", "asked"),
     [
@@ -273,9 +247,13 @@ def test_a_server_that_says_nothing_is_given_up_in_time(url: str) -> None:
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "tcp", "tls"])
+@pytest.mark.parametrize(
+    "scheme", ["http", "https", "tcp", "tls", "redis", "rediss", "mysql", "postgresql"]
+)
 def test_a_server_that_is_down_refuses(scheme: str) -> None:
-    assert verdict(f"{scheme}://127.0.0.1:{free_port()}") == "Connection refused"
+    reason = verdict(f"{scheme}://127.0.0.1:{free_port()}")
+    assert "Connection refused" in reason
+    assert "\n" not in reason
 
 
 def test_tcp_connects_and_closes() -> None:
@@ -344,16 +322,6 @@ def test_a_server_without_tls_fails_without_a_line_of_pythons_source(web: _Serve
         reason = verdict(f"{scheme}://localhost:{web.server_port}")
         assert "SSL" in reason
         assert ".c:" not in reason
-
-
-def test_a_tls_peer_that_drips_is_given_up_in_time() -> None:
-    with dripping(b"\x16\x03\x03\x40\x00\x02") as port:
-        for scheme in ("tls", "https"):
-            began = time.monotonic()
-            reason = verdict(f"{scheme}://127.0.0.1:{port}#timeout=0.4")
-            assert reason.endswith("timed out")
-            assert ".c:" not in reason
-            assert time.monotonic() - began < 3
 
 
 def test_a_name_with_a_trailing_dot_is_the_same_name(authority: Authority) -> None:
@@ -475,8 +443,9 @@ def test_a_disk_path_is_percent_decoded_and_its_absence_reported_without_it(tmp_
 
 def test_connections_are_closed_after_each_run(web: _Server) -> None:
     def sockets() -> set[str]:
-        found = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir()}
-        return {name for name in found if name.startswith("socket:")}
+        # The folder's own descriptor is there and gone.
+        entries = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+        return {name for entry in entries if (name := str(entry.readlink())).startswith("socket:")}
 
     before = wait_until(sockets)  # what a test before closes meanwhile is none of these
     for path in ("/ok", "/teapot", "/endless", "/loop"):

@@ -17,8 +17,8 @@ import pytest
 from marshmallow import ValidationError
 
 from petsage.checks import CheckFailed, CheckWarns, Value
-from petsage.dependencies.declaration import check_from_url, declared_checks
-from petsage.dependencies.scrubbing import Scrubbed
+from petsage.dependencies.declaration import checks_from_urls, declared_checks
+from petsage.dependencies.scrubbing import scrubbed
 from tests.hostile import BODY, Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
 
@@ -132,7 +132,7 @@ def ports() -> Iterator[dict[str, int]]:
 def _output(url: str) -> tuple[str, str]:
     """How a declaration ends, and all that it shows."""
     try:
-        check = check_from_url(url, "it")
+        (check,) = checks_from_urls([url])
     except ValidationError as error:
         return "refused", "\n".join([*error.messages, *traceback.format_exception(error)])
     try:
@@ -220,7 +220,7 @@ def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_pa
 
 @pytest.mark.parametrize("said", [False, 73, Value(73, "messages"), None])
 def test_what_a_run_returns_is_heard(said: object) -> None:
-    assert Scrubbed(lambda: said, re.compile("hunter2"))() is said
+    assert scrubbed(lambda: said, re.compile("hunter2"))() is said
 
 
 @pytest.mark.parametrize("kind", [CheckFailed, CheckWarns])
@@ -231,6 +231,6 @@ def test_what_a_run_raises_keeps_its_level_and_value_and_loses_the_secrets(
         raise kind("hunter2 grows", value=73)
 
     with pytest.raises(CheckFailed, match=r"\*\*\* grows") as raised:
-        Scrubbed(growing, re.compile("hunter2"))()
+        scrubbed(growing, re.compile("hunter2"))()
     assert type(raised.value) is kind
     assert raised.value.value == Value(73)
