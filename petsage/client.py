@@ -93,7 +93,7 @@ class Target:
         try:
             url = urlsplit(text)
             port = _PORTS[url.scheme] if url.port is None else url.port
-            host = url.hostname or ""
+            host = (url.hostname or "").replace("%25", "%")  # before a zone (RFC 6874)
             host.encode("idna")  # as getaddrinfo() will: a label has 1 to 63 characters
         except ValueError:
             raise ValueError("its host or port is not valid") from None
@@ -118,7 +118,7 @@ class Target:
     @property
     def authority(self) -> str:
         """The value of the Host header (RFC 9110, 7.2)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         usual = self.unix_path or self.port == _PORTS["https" if self.secure else "http"]
         return host if usual else f"{host}:{self.port}"
 

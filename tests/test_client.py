@@ -359,6 +359,7 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
         ("https://pets:443/x", "https://pets:443/x", "pets"),
         ("https://pets:80/x", "https://pets:80/x", "pets:80"),
         ("http://[::1]:8000", f"http://[::1]:8000{PATH}", "[::1]:8000"),
+        ("http://[fe80::1%25lo]:80", f"http://[fe80::1%25lo]:80{PATH}", "[fe80::1]"),
         ("unix:/run/pets.sock", f"unix:/run/pets.sock:{PATH}", "localhost"),
         ("unix:/run/pets.sock:/x?y", "unix:/run/pets.sock:/x?y", "localhost"),
     ],

@@ -70,7 +70,7 @@ class Asking:
         self._missing = Counter[Record]()
         # The memory for the jobs that wait does not grow with the number of targets.
         self._batch = max(1, min(BATCH, 1024 // len(plan.targets)))
-        self._limited: set[Target] = set()
+        self.limited: set[Target] = set()
         """Those that have answered 429: each of them is asked one by one from then on."""
 
     def elapsed(self) -> float:
@@ -129,7 +129,7 @@ class Asking:
 
     def _ask_more(self, record: Record) -> None:
         target = record.target
-        for address in record.more(1 if target in self._limited else self._batch):
+        for address in record.more(1 if target in self.limited else self._batch):
             self.requests += 1
             ask = partial(self._ask, target, record.candidates(address), address)
             self._submit(record, address, ask)
@@ -152,7 +152,7 @@ class Asking:
             limited = isinstance(found, Finding) and found.breach and found.status == _LIMITED
             if not limited or pause >= self.left():
                 break
-            self._limited.add(target)
+            self.limited.add(target)
             self.clock.wait(threading.Event(), pause)
         return found
 

@@ -8,6 +8,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from petsage.client import Target
@@ -65,13 +66,13 @@ class Seen:
 class Losses:
     """What was lost, and around what. Asks are added in the order in which they ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, targets: Iterable[Target]) -> None:
         self.asks = 0
         self.lost = Counter[Loss]()
         self.releases: dict[str, Seen] = {}
         """In the order of their first answers, as the instances."""
         self.instances: dict[str, Seen] = {}
-        self.good_at: dict[Target, float] = {}
+        self.good_at = dict.fromkeys(targets, 0.0)
         """When each target gave its last good answer; 0 if it gave none."""
         self.asked_until = math.inf
         """When the last ask could have begun: a gap ends then, since nobody asks any more."""
@@ -88,13 +89,13 @@ class Losses:
         latencies = self._phase(ask.release)
         _see(self.releases, ask.release, ask.ended)
         _see(self.instances, ask.instance, ask.ended)
-        began = self.good_at.setdefault(ask.target, 0.0)
         if ask.loss:
             self.lost[ask.loss] += 1
             self._lost_at.append(ask.ended)
         else:
             latencies[round(ask.ended - ask.due, 4)] += 1
-            ended = self.good_at[ask.target] = min(ask.ended, self.asked_until)
+            began, ended = self.good_at[ask.target], min(ask.ended, self.asked_until)
+            self.good_at[ask.target] = ended
             self._gap = max(self._gap, (ended - began, began, ask.target.url))
 
     def _phase(self, release: str) -> Counter[float]:
@@ -120,7 +121,7 @@ class Losses:
     def gap(self) -> tuple[float, float, str]:
         """The longest time without a good answer: seconds, the moment it began, the target."""
         open_gaps = [(self.asked_until - at, at, to.url) for to, at in self.good_at.items()]
-        return max(self._gap, *open_gaps, (0.0, 0.0, ""))
+        return max([self._gap, *open_gaps])
 
     @property
     def turn(self) -> tuple[float, float] | None:

@@ -96,6 +96,8 @@ class Rollout:
             except KeyboardInterrupt as interrupt:
                 terminated = isinstance(interrupt, Terminated)
                 breach = self._whole(Kind.INTERRUPTED, "run", "an end", "an interruption")
+        notes = [note for record in self._records for note in record.notes]
+        notes += [f"{one.url}: 429, so it was asked slowly" for one in self._asking.limited]
         answers = tuple(answer for record in self._records for answer in record.answers)
         return Outcome(
             self._rows(),
@@ -105,7 +107,7 @@ class Rollout:
             self._rounds,
             self._asking.requests,
             self._asking.elapsed(),
-            tuple(note for record in self._records for note in record.notes),
+            tuple(notes),
             "" if self._plan.instances else _claim(answers),
             terminated,
         )

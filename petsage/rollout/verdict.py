@@ -4,14 +4,15 @@ import math
 import re
 import socket
 import ssl
+import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from http.client import IncompleteRead
 
 from petsage.client import Answer, NoAnswer, Target
-from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Contract, Kind, first_breach, wrong
-from petsage.printable import ascii_line
+from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Contract, Kind, Source, first_breach
+from petsage.printable import LIMIT, ascii_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,22 @@ def judge(
     at_most = max_latency_seconds or math.inf
     if not breach and answer.seconds > at_most:
         seen = f"{answer.seconds:.3f} s"
-        breach = wrong("latency", f"at most {at_most:g} s", seen, retryable=True)
+        breach = Breach(Kind.WRONG, "latency", f"at most {at_most:g} s", seen, retryable=True)
     found, instance = (
-        "" if breach and source.kind == "body" else source.text(answer)  # that is an error page
+        "" if breach and source.kind == "body" else _named(source, answer)  # that is an error page
         for source in (contract.release_from, contract.instance_from)
     )
     if breach and release and found and found != ascii_line(release):
         breach = replace(breach, retryable=True)
     return Finding("", "", breach, answer.status, found, instance, answer.seconds)
+
+
+def _named(source: Source, answer: Answer) -> str:
+    """What stands there. What is too long to be printed is told apart by its checksum."""
+    text = source.text(answer)
+    if len(text) < LIMIT:
+        return text
+    return f"{text} ({zlib.crc32(repr(source.value(answer)).encode()):08x})"
 
 
 def judge_failure(error: NoAnswer, seconds: float) -> Finding:
@@ -90,7 +99,8 @@ def _unanswered(error: NoAnswer, seconds: float) -> Breach:
         case IncompleteRead():
             return _unreached("connection", "a whole answer", "its end is cut")
         case cause:
-            return wrong("protocol", "HTTP", ascii_line(f"{type(cause).__name__}: {cause}"))
+            seen = ascii_line(f"{type(cause).__name__}: {cause}")
+            return Breach(Kind.WRONG, "protocol", "HTTP", seen, retryable=False)
 
 
 def _unreached(where: str, expected: str, seen: str, retryable: bool = True) -> Breach:

@@ -49,7 +49,7 @@ class Watch:
         self._resolve = resolve
         self._clock = clock
         self._tick = tick
-        self.losses = Losses()
+        self.losses = Losses(plan.targets)
         self.stopped = False
         """Set by a signal handler to end the asking: an exception could lose an answer."""
         self._records = {target: Record(plan, target) for target in plan.targets}
@@ -82,11 +82,12 @@ class Watch:
         kinds: set[Kind] = set()
         for target, record in self._records.items():
             record.end(self.now())
+            answered = self.losses.good_at[target]
             # A lost ask is judged by the bounds, whether or not it was the last one.
-            judged_elsewhere = _LOST if self.losses.good_at.get(target) else set()
-            kinds |= {breach.kind for breach in record.breaches} - judged_elsewhere
-        unproven = self._plan.release and self._unproven
-        return gravest(kinds) or (Kind.INCONCLUSIVE if unproven else Kind.PROVEN)
+            kinds |= {breach.kind for breach in record.breaches} - (_LOST if answered else set())
+            if not answered or (self._plan.release and target in self._unproven):
+                kinds.add(Kind.INCONCLUSIVE)
+        return gravest(kinds)
 
     def _ask_on_time(self, pool: Pool[tuple[Ask, Finding]], rate: float) -> None:
         targets = self._plan.targets

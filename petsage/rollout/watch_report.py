@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from petsage.contract import Kind
 from petsage.json_text import json_line
 from petsage.rollout.losses import LATE_SECONDS, Losses, Seen
-from petsage.rollout.report import WORDS
+from petsage.rollout.report import WORDS, counted
 
 _SUMS = ("asks", "answered", "lost", "gap", "turn", "latencies", "late_seconds")
 
@@ -21,7 +21,7 @@ def as_text(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
     lost = ", ".join(f"{count} {loss}" for loss, count in found.lost.items()) or "0"
     seconds, at, target = found.gap
     lines = [
-        f"{found.asks} asks, {found.answered} answered, lost: {lost}",
+        f"{counted(found.asks, 'ask')}, {found.answered} answered, lost: {lost}",
         f"longest gap: {seconds:.3f} s from {clock(at)}, {target}",
     ]
     if found.turn:
@@ -29,7 +29,7 @@ def as_text(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
         lines += [f"two releases answered for {last - first:.1f} s, from {clock(first)}"]
     for word, all_seen in (("release", found.releases), ("instance", found.instances)):
         lines += [
-            f"{word} {name}: {seen.answers} answers from {clock(seen.first)} to "
+            f"{word} {name}: {counted(seen.answers, 'answer')} from {clock(seen.first)} to "
             f"{clock(seen.last)}, lost around then: {found.lost_around(seen)}"
             for name, seen in all_seen.items()
         ]

@@ -343,7 +343,9 @@ def test_a_limit_of_requests_makes_it_slower_and_no_breach(tmp_path: Path) -> No
         base = stack.enter_context(nginx(tmp_path, *(f"127.0.0.1:{one.port}" for one in replicas)))
         for _ in range(2):  # the second one finds the limit used up
             finished = smoke_test(base)
-            assert finished.stdout.startswith("proven for the 4 instances seen: "), finished
+            note, verdict = finished.stdout.splitlines()
+            assert note.startswith("NOTE http://127.0.0.1:"), finished
+            assert verdict.startswith("proven for the 4 instances seen: "), finished
 
 
 # TLS.

@@ -75,8 +75,13 @@ def test_a_signal_ends_it_with_what_is_known(number, options, code):
     assert output.endswith("within bounds; release: proven\n")
 
 
-def test_a_second_signal_waits_for_no_answer():
-    with losing(dict.fromkeys(range(5, 1000), "timed out")) as server:
+@pytest.mark.parametrize(
+    ("answered", "code", "verdict"), [(4, 0, "proven"), (0, 5, "inconclusive")]
+)
+def test_a_second_signal_waits_for_no_answer_and_what_gave_none_is_not_proven(
+    answered, code, verdict
+):
+    with losing(dict.fromkeys(range(answered + 1, 1000), "timed out")) as server:
         command = [PETSAGE, "watch", url(server), "--timeout", "60"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         wait_until(lambda: server.arrived > 10)
@@ -85,7 +90,9 @@ def test_a_second_signal_waits_for_no_answer():
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=10)
-    assert output.startswith("4 asks, 4 answered, lost: 0\n")
+    assert output.startswith(f"{answered} asks, {answered} answered, lost: 0\nlongest gap: ")
+    assert output.endswith(f"within bounds; release: {verdict}\n")
+    assert (process.returncode, output.count(url(server))) == (code, 1)
 
 
 @pytest.mark.parametrize(

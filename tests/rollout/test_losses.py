@@ -30,7 +30,7 @@ MANY = st.lists(asks(), max_size=40, unique_by=lambda one: one.ended)
 
 
 def losses(given_asks, until):
-    found = Losses()
+    found = Losses({one.target for one in given_asks})
     found.asked_until = until
     for one in sorted(given_asks, key=lambda one: one.ended):
         found.add(one)

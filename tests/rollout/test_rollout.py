@@ -193,6 +193,7 @@ def test_one_that_answers_429_is_asked_again_and_not_so_fast() -> None:
     outcome = run(get, clock=clock)
     assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 1)
     assert outcome.claim == " for the 4 instances seen"
+    assert outcome.notes == (f"{PETS.url}: 429, so it was asked slowly",)
     assert clock.time < 1060
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
-from petsage.contract import Breach, Kind, gravest
+from petsage.contract import Breach, Contract, Kind, Source, expectations, gravest
 from petsage.printable import ascii_line
 from petsage.rollout.verdict import (
     Finding,
@@ -237,6 +237,14 @@ def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
     assert judge_releases([row("1"), row("")])
     assert judge_releases([row("1"), row("1")]) is None
     assert judge_releases([row(""), row("")]) is None
+
+
+def test_releases_that_are_too_long_to_be_printed_are_told_apart() -> None:
+    contract = Contract(expectations(["status=200"]), Source("body"))
+    pages = [answered(b"<html>" * 100 + version) for version in (b"1", b"2", b"2")]
+    found = [judge(page, contract=contract) for page in pages]
+    assert judge_releases(found)
+    assert judge_releases(found[1:]) is None
 
 
 def test_each_answer_must_carry_the_release() -> None:
