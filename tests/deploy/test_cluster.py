@@ -1,10 +1,12 @@
 """The Kubernetes manifests hold what no schema sees, with every pair of options and kustomized."""
 
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import kubernetes_validate
 import pytest
@@ -39,7 +41,19 @@ OPTIONS = [
 ]
 """Values that are easily taken for another type, or are as long as may be."""
 
-PAIRS = [one + two for one, two in combinations(OPTIONS, 2) if one[0] != two[0]]
+
+def _choices() -> Iterator[tuple[str, ...]]:
+    """No option, each one alone, and as few choices as every two of them need to meet."""
+    yield from [(), *OPTIONS]
+    left = [dict(pair) for pair in combinations(OPTIONS, 2) if pair[0][0] != pair[1][0]]
+    while left:
+        chosen: dict[str, str] = {}
+        for pair in left:
+            if chosen.items() | pair.items() == (chosen | pair).items():
+                chosen |= pair
+        left = [pair for pair in left if not pair.items() <= chosen.items()]
+        yield tuple(chain.from_iterable(chosen.items()))
+
 
 _COUNT = """
 apiVersion: apps/v1
@@ -63,29 +77,31 @@ PATCHES = {
 """What people change with kustomize, in the form that version 2.0 takes as well as today's."""
 
 
-def _kustomized(change: str, folder: Path) -> Manifests:
+@functools.cache
+def _kustomized(change: str) -> Manifests:
     """What `kubectl kustomize` makes of the printed manifests."""
     text = run("kubernetes", "--image", IMAGE, "--release", "1.0.0").stdout
-    (folder / "petsage.yaml").write_text(text)
-    (folder / "minimum.yaml").write_text(README[1])
-    (folder / "count.yaml").write_text(_COUNT)
-    for number, block in enumerate(README):
-        (folder / f"readme-{number}.yaml").write_text(block)
-    (folder / "kustomization.yaml").write_text(PATCHES[change])
-    command = [tool("kubectl"), "kustomize", str(folder)]
-    return Manifests.read(subprocess.check_output(command, text=True, timeout=60))
+    files = {"petsage": text, "minimum": README[1], "count": _COUNT}
+    files |= {f"readme-{number}": block for number, block in enumerate(README)}
+    with TemporaryDirectory() as folder:
+        for name, content in {**files, "kustomization": PATCHES[change]}.items():
+            Path(folder, f"{name}.yaml").write_text(content)
+        command = [tool("kubectl"), "kustomize", folder]
+        return Manifests.read(subprocess.check_output(command, text=True, timeout=60))
 
 
 @pytest.fixture(
-    scope="module",
-    params=[(), *PAIRS, *PATCHES],
+    params=[*_choices(), *PATCHES],
     ids=lambda one: one if isinstance(one, str) else "".join(one)[:60] or "plain",
 )
-def manifests(request, tmp_path_factory) -> Manifests:
-    """The printed manifests: as they are, with each pair of options, and kustomized."""
-    if isinstance(request.param, str):
-        return _kustomized(request.param, tmp_path_factory.mktemp("kustomize"))
-    return printed(*request.param)
+def manifests(request) -> Manifests:
+    """The printed manifests: as they are, with options, and kustomized."""
+    return (_kustomized if isinstance(request.param, str) else _printed)(request.param)
+
+
+@functools.cache
+def _printed(options: tuple[str, ...]) -> Manifests:
+    return printed(*options)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -336,10 +352,8 @@ def test_a_password_of_its_own_is_a_file_that_the_server_reads(manifests):
 # --- kustomize
 
 
-def test_a_kustomized_deployment_is_what_was_wanted(tmp_path_factory):
-    def changed(change: str) -> Manifests:
-        return _kustomized(change, tmp_path_factory.mktemp(change))
-
+def test_a_kustomized_deployment_is_what_was_wanted():
+    changed = _kustomized
     assert changed("namespace").object("Job")["metadata"]["namespace"] == "staging"
     assert changed("labels").labels("Job")["team"] == "pets"
     assert changed("image").container("Job")["image"].endswith(":2.0.0")
@@ -349,8 +363,8 @@ def test_a_kustomized_deployment_is_what_was_wanted(tmp_path_factory):
     assert annotations["argocd.argoproj.io/hook"] == "PostSync"
 
 
-def test_the_ingress_of_the_readme_sends_to_the_service_and_is_believed(tmp_path):
-    manifests = _kustomized("ingress", tmp_path)
+def test_the_ingress_of_the_readme_sends_to_the_service_and_is_believed():
+    manifests = _kustomized("ingress")
     (rule,) = manifests.spec("Ingress")["rules"]
     (path,) = rule["http"]["paths"]
     backend = path["backend"]["service"]
