@@ -16,24 +16,21 @@ from petsage.config import Config
 def describe(app: Flask) -> dict[str, Any]:
     """The routes (method and URL, the feature whose view answers), the open requirements of each
     feature, and the OpenAPI document."""
+    package = f"{features.__name__}."
+    owners = {name: name.split(".")[2] for name in sys.modules if name.startswith(package)}
     return {
         "routes": [
-            (f"{method} {rule.rule}", _feature(app.view_functions[rule.endpoint].__module__))
+            (f"{method} {rule.rule}", owners.get(app.view_functions[rule.endpoint].__module__))
             for rule in app.url_map.iter_rules()
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ],
         "open_requirements": {
-            _feature(name): [*map(str, module.OPEN)]
-            for name, module in sys.modules.items()
-            if name.endswith(".service") and _feature(name) and hasattr(module, "OPEN")
+            owner: [*map(str, sys.modules[name].OPEN)]
+            for name, owner in owners.items()
+            if name.endswith(".service") and hasattr(sys.modules[name], "OPEN")
         },
         "openapi": app.test_client().get(OPENAPI_URL).json,
     }
-
-
-def _feature(module: str) -> str | None:
-    package, dot, rest = module.partition(f"{features.__name__}.")
-    return rest.partition(".")[0] if dot and not package else None
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from petsage.builder import BuildError, merge, project, proof, render, workspace
+from petsage.builder import BuildError, project, proof, render, workspace
 from petsage.builder.project import Record
 from petsage.builder.proof import Application
 from petsage.builder.render import FeatureFiles
 from petsage.builder.request import Request, load
 from petsage.errors import nearest
 
+Draft = Callable[[Path, Request], FeatureFiles | None]
 Prove = Callable[[Path, Sequence[str], int | None], Application]
 
 
@@ -38,16 +39,14 @@ def draft(root: Path, request: Request) -> FeatureFiles | None:
     """
     project.check_root(root)
     feature = request.feature
-    kept = project.record(root, feature)
-    if kept and kept.request == request.to_json():
-        return None
-    if kept:
+    if kept := project.record(root, feature):
+        if kept.request == request.to_json():
+            return None
         raise BuildError(
             f"{feature} is there already, from another request: `petsage feature update` changes it"
         )
-    for path in (project.folder(feature), project.test_path(feature)):
-        if os.path.lexists(root / path):
-            raise BuildError(f"{path} is there already, and was not built; take another name")
+    for path in project.taken(root, feature):
+        raise BuildError(f"{path} is there already, and was not built; take another name")
     proof.check_tools()
     _check_free(root, feature)
     return render.render(request, root)
@@ -62,15 +61,6 @@ def _check_free(root: Path, feature: str) -> None:
         raise BuildError(f"there is a schema {noun} already; take another name")
 
 
-def add(root: Path, request: Request, prove: Prove = proof.prove) -> FeatureFiles | None:
-    """Builds a feature in a copy of the project, proves it there, and moves it in.
-
-    Returns its files, or None if it stands as requested already. Raises `BuildError`; the project
-    is then as it was, byte for byte.
-    """
-    return _change(root, request, draft, prove)
-
-
 def draft_update(root: Path, request: Request) -> FeatureFiles | None:
     """Renders a changed request, merged with what is edited; None if no file changes.
 
@@ -82,24 +72,20 @@ def draft_update(root: Path, request: Request) -> FeatureFiles | None:
     record = project.folder(request.feature) / project.RECORD
     if files.contents[record] == project.content(root / record):
         return None
-    return merge.merge(root, kept, files)
+    return FeatureFiles(request, project.merged(root, kept, files.contents))
 
 
-def update(root: Path, request: Request, prove: Prove = proof.prove) -> FeatureFiles | None:
-    """Changes a feature to another request, as `add` builds one; what is edited stays."""
-    return _change(root, request, draft_update, prove)
-
-
-def _change(
-    root: Path,
-    request: Request,
-    draft: Callable[[Path, Request], FeatureFiles | None],
-    prove: Prove,
+def change(
+    root: Path, request: Request, draft: Draft, prove: Prove = proof.prove
 ) -> FeatureFiles | None:
+    """Builds what a draft has in a copy of the project, proves it there, and moves it in.
+
+    Returns its files, or None if there is nothing to do. Raises `BuildError` or `OSError`; the
+    project is then as it was, byte for byte.
+    """
     project.check_root(root)
     with workspace.locked(root, request.feature):
-        files = draft(root, request)
-        if files:
+        if files := draft(root, request):
             edited = project.edited(root, request.feature)
             copy = workspace.copy_project(root)
             files.write(copy)
@@ -145,23 +131,21 @@ def _record(root: Path, feature: str) -> Record:
     raise BuildError(f"no feature of that name was built here{hint}")
 
 
-def remove(
-    root: Path, feature: str, force: bool = False
-) -> tuple[tuple[PurePosixPath, ...], tuple[PurePosixPath, ...]]:
-    """Deletes a feature; returns its files, and which of them were edited.
+def remove(root: Path, feature: str, force: bool = False) -> dict[PurePosixPath, bool]:
+    """Deletes a feature; returns whether each of its files was edited.
 
     Raises `BuildError` if the builder did not build it, or if it is edited and not `force`.
     """
     _record(root, feature)
     with workspace.locked(root, feature):
-        record = project.folder(feature) / project.RECORD
-        built = [p for p in (*project.built_files(feature), record) if os.path.lexists(root / p)]
-        edited = [path for path in project.edited(root, feature) if os.path.lexists(root / path)]
-        if edited and not force:
-            refused = (f"{path} is edited" for path in edited)
+        edited, record = project.edited(root, feature), project.folder(feature) / project.RECORD
+        files = sorted({*project.built_files(feature), record, *edited})
+        deleted = {path: path in edited for path in files if os.path.lexists(root / path)}
+        if any(deleted.values()) and not force:
+            refused = (f"{path} is edited" for path in deleted if deleted[path])
             raise BuildError(*refused, "--force deletes it all the same")
         workspace.move_out(root, feature)
-        return tuple(dict.fromkeys((*built, *edited))), tuple(edited)
+        return deleted
 
 
 def inventory(root: Path) -> tuple[FeatureSummary, ...]:

@@ -1,85 +1,59 @@
-"""`petsage feature`. What builds is imported when it is asked for, so that the help is fast."""
+"""`petsage feature`."""
 
-import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from petsage.builder import BuildError
-
-if TYPE_CHECKING:
-    from petsage.builder.render import FeatureFiles
-    from petsage.builder.request import Request
+from petsage.builder import BuildError, build, render, types
+from petsage.builder.render import FeatureFiles
+from petsage.builder.request import MAX_BYTES, Request, from_json, from_options
+from petsage.features import count_open
+from petsage.printable import one_line
 
 OPEN = 3
 """The exit code of `verify` when requirements are open."""
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON document.")
 
-_TYPES = "string, integer, float, boolean, date, datetime, decimal, uuid, email, url, enum:a:b"
-_DOCUMENT = "in which a field can have a description, bounds, a default and examples"
-_REQUEST = (
-    click.argument("name", required=False),
-    click.option("--description", help="What the feature is for."),
-    click.option("--requirement", multiple=True, help="What the feature must do. Repeatable."),
-    click.option(
-        "--field",
-        multiple=True,
-        metavar="NAME:TYPE",
-        help=f"A value that it takes: {_TYPES}, list:TYPE; with ! at the end required. Repeatable.",
-    ),
-    click.option(
-        "--method",
+_FORCE = click.Option(["--force"], is_flag=True, help="Delete edited files too.")
+_TYPES = f"A value that it takes: {', '.join(types.NAMES)}; with ! at the end required. Repeatable."
+_MORE = "in which a field can have a description, bounds, a default and examples"
+_REQUEST: list[click.Parameter] = [
+    click.Argument(["name"], required=False),
+    click.Option(["--description"], help="What the feature is for."),
+    click.Option(["--requirement"], multiple=True, help="What the feature must do. Repeatable."),
+    click.Option(["--field"], multiple=True, metavar="NAME:TYPE", help=_TYPES),
+    click.Option(
+        ["--method"],
         type=click.Choice(["GET", "POST"]),
         help="GET takes the fields in the URL's query. Default: POST if there are fields.",
     ),
-    click.option("--request", metavar="FILE", help=f"All of it as JSON, {_DOCUMENT}; or -."),
-    click.option("--dry-run", is_flag=True, help="Print the files' names, and write nothing."),
-    as_json,
-)
+    click.Option(["--request"], metavar="FILE", help=f"All of it as JSON, {_MORE}; or -."),
+    click.Option(["--dry-run"], is_flag=True, help="Print the files' names, and write nothing."),
+    _JSON,
+]
 
 
-def _takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that make a request, and calls it with that request."""
+class _Commands(click.Group):
+    """What the system refuses becomes a line: a folder that is read-only, a full disk."""
 
-    @functools.wraps(command)
-    def with_request(request: str | None, dry_run: bool, as_json: bool, **asked: Any) -> None:
-        from petsage.builder.request import from_json, from_options
-
-        if bool(request) is any(asked.values()):
-            raise click.UsageError("Give either NAME with its options, or --request FILE alone.")
-        loaded = from_json(_read(request)) if request else from_options(**asked)
-        command(loaded, dry_run, as_json)
-
-    for option in reversed(_REQUEST):
-        with_request = option(with_request)
-    return with_request
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = error.filename2 or error.filename or "the project"
+            raise BuildError(f"{one_line(where)}: {error.strerror}") from error
 
 
-def _read(source: str) -> bytes:
-    from petsage.builder.request import MAX_BYTES
-
-    try:
-        if source == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        # A FIFO that nobody writes to is empty, instead of blocking.
-        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            os.set_blocking(file.fileno(), True)
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BuildError(f"the request cannot be read: {error.strerror}") from None
-
-
-_ASCII_TREE = str.maketrans("├└│─", "|`|-")
-
-
-@click.group("feature")
+@click.group("feature", cls=_Commands)
 def command() -> None:
     """Build features into the project.
 
@@ -95,9 +69,8 @@ def command() -> None:
     """
 
 
-@command.command()
-@_takes_request
-def add(request: "Request", dry_run: bool, as_json: bool) -> None:
+@command.command(params=_REQUEST)
+def add(**asked: Any) -> None:
     """Build a feature and prove it.
 
     Its code is written, linted, type-checked and tested in a copy of the project. If all of it is
@@ -107,15 +80,11 @@ def add(request: "Request", dry_run: bool, as_json: bool) -> None:
     Example:
       petsage feature add vet_visit --description "Books a visit" --field 'day:date!'
     """
-    from petsage.builder import build
-
-    files = (build.draft if dry_run else build.add)(_root(), request)
-    _print_files(request, files, "planned" if dry_run else "built", as_json)
+    _change(build.draft, "built", **asked)
 
 
-@command.command()
-@_takes_request
-def update(request: "Request", dry_run: bool, as_json: bool) -> None:
+@command.command(params=_REQUEST)
+def update(**asked: Any) -> None:
     """Change a feature to another request.
 
     Give the whole request, as to add. What is edited stays: it is merged with what the request
@@ -125,32 +94,46 @@ def update(request: "Request", dry_run: bool, as_json: bool) -> None:
     Example:
       petsage feature update vet_visit --description "Books a visit" --field 'day:datetime!'
     """
-    from petsage.builder import build
-
-    files = (build.draft_update if dry_run else build.update)(_root(), request)
-    _print_files(request, files, "planned" if dry_run else "updated", as_json)
+    _change(build.draft_update, "updated", **asked)
 
 
-def _print_files(
-    request: "Request", files: "FeatureFiles | None", status: str, as_json: bool
+def _change(
+    draft: build.Draft, done: str, request: str | None, dry_run: bool, as_json: bool, **asked: Any
 ) -> None:
-    from petsage.builder import render
-    from petsage.features import count_open
+    if bool(request) is any(asked.values()):
+        raise click.UsageError("Give either NAME with its options, or --request FILE alone.")
+    wanted = from_json(_read(request)) if request else from_options(**asked)
+    files = draft(Path(), wanted) if dry_run else build.change(Path(), wanted, draft)
+    status = "unchanged" if files is None else "planned" if dry_run else done
+    _print(as_json, *_described(wanted, files, status))
 
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    # A FIFO that nobody writes to is empty, instead of blocking.
+    with open(source, "rb", opener=_without_waiting) as file:
+        os.set_blocking(file.fileno(), True)
+        return file.read(MAX_BYTES + 1)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _described(
+    request: Request, files: FeatureFiles | None, status: str
+) -> tuple[dict[str, Any], list[str]]:
+    document = {"feature": request.feature, "status": status}
     if files is None:
-        unchanged = {"feature": request.feature, "status": "unchanged"}
-        lines = [f"Nothing to do: {request.feature} is there as requested"]
-        return _print(as_json, unchanged, lines)
-    paths = sorted(map(str, files.contents))
-    document = {"feature": request.feature, "status": status, "route": files.route, "files": paths}
+        return document, [f"Nothing to do: {request.feature} is there as requested"]
+    paths = {"route": files.route, "files": sorted(map(str, files.contents))}
     open_ = f"; {count_open(request.requirements)}" if request.requirements else ""
     end = f"Nothing written: {files.route} is planned" if status == "planned" else "Build complete"
-    return _print(as_json, document, [render.tree(files.contents), "", f"{end}{open_}"])
+    return document | paths, [render.tree(files.contents), "", f"{end}{open_}"]
 
 
-@command.command()
-@click.argument("name", required=False)
-@as_json
+@command.command(params=[click.Argument(["name"], required=False), _JSON])
 def verify(name: str | None, as_json: bool) -> None:
     """Prove a feature as it stands, or all of them.
 
@@ -161,10 +144,7 @@ def verify(name: str | None, as_json: bool) -> None:
     Example:
       petsage feature verify vet_visit
     """
-    from petsage.builder import build
-    from petsage.features import count_open
-
-    verified = build.verify(_root(), name)
+    verified = build.verify(Path(), name)
     lines = [
         f"{feature}: {count_open(open_)}: {'; '.join(open_)}" if open_ else f"{feature}: all kept"
         for feature, open_ in verified.items()
@@ -175,8 +155,7 @@ def verify(name: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(OPEN)
 
 
-@command.command("list")
-@as_json
+@command.command("list", params=[_JSON])
 def list_features(as_json: bool) -> None:
     """List the features.
 
@@ -187,16 +166,11 @@ def list_features(as_json: bool) -> None:
     Example:
       petsage feature list --json
     """
-    from petsage.builder import build
-
-    features = build.inventory(_root())
+    features = build.inventory(Path())
     _print(as_json, [asdict(one) for one in features], [*map(str, features)] or ["No features"])
 
 
-@command.command()
-@click.argument("name")
-@click.option("--force", is_flag=True, help="Delete edited files too.")
-@as_json
+@command.command(params=[click.Argument(["name"]), _FORCE, _JSON])
 def remove(name: str, force: bool, as_json: bool) -> None:
     """Delete a feature.
 
@@ -206,18 +180,13 @@ def remove(name: str, force: bool, as_json: bool) -> None:
     Example:
       petsage feature remove vet_visit
     """
-    from petsage.builder import build
+    deleted = build.remove(Path(), name, force)
+    edited = [str(path) for path in deleted if deleted[path]]
+    lines = [f"deleted {path}{', edited' if deleted[path] else ''}" for path in deleted]
+    _print(as_json, {"feature": name, "deleted": [*map(str, deleted)], "edited": edited}, lines)
 
-    deleted, edited = (list(map(str, paths)) for paths in build.remove(_root(), name, force))
-    lines = [f"deleted {path}{', edited' if path in edited else ''}" for path in deleted]
-    _print(as_json, {"feature": name, "deleted": deleted, "edited": edited}, lines)
 
-
-def _root() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        raise BuildError("the working directory is gone") from None
+_ASCII_TREE = str.maketrans("├└│─", "|`|-")
 
 
 def _print(as_json: bool, document: object, lines: Iterable[str]) -> None:

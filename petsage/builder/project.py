@@ -1,13 +1,16 @@
-"""What stands where in a project, and which of a feature's files are as they were built."""
+"""What stands where in a project, which of a feature's files are as they were built, and how those
+that are edited are merged with what a changed request makes of them."""
 
+import os
 import re
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from petsage.builder import BuildError
-from petsage.builder.request import MAX_BYTES
 from petsage.json_text import read_json
 
 FEATURES = PurePosixPath("petsage/features")
@@ -18,6 +21,11 @@ RECORD = "request.json"
 _MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
 _NEEDED = ("petsage/api.py", FEATURES / "__init__.py", TESTS / "__init__.py", "setup.cfg")
 _NAMED = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
+_CONFLICT = re.compile(rb"^<{7} .*?^>{7} .*?$", re.MULTILINE | re.DOTALL)
+_MAX_LINES = 40
+
+Contents = Mapping[PurePosixPath, bytes]
+"""The content of each file, by its path below the project's root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +33,8 @@ class Record:
     """What a feature was built from."""
 
     request: Mapping[str, Any]
-    files: Mapping[str, str]
-    """The text of each file as it was built, by the file's path."""
+    files: Contents
+    """The content of each file as it was built."""
 
 
 def folder(feature: str) -> PurePosixPath:
@@ -62,13 +70,12 @@ def record(root: Path, feature: str) -> Record | None:
     if not is_name or path.parent.is_symlink() or not path.is_file():
         return None
     try:
-        with path.open("rb") as file:
-            request = read_json(file.read(MAX_BYTES))
-        files = request.pop("files")
+        request = read_json(path.read_bytes())
+        texts = request.pop("files").items()
+        files = {PurePosixPath(path): text.encode(errors="replace") for path, text in texts}
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
-    readable = isinstance(files, dict) and all(isinstance(text, str) for text in files.values())
-    return Record(request, files) if readable else None
+    return Record(request, files)
 
 
 def features(root: Path) -> list[str]:
@@ -77,15 +84,30 @@ def features(root: Path) -> list[str]:
     return sorted(path.parent.name for path in inits if path.parent.name.isidentifier())
 
 
+def files(root: Path, feature: str) -> set[PurePosixPath]:
+    """What is in a feature's folder, folders and caches excepted."""
+    there = (root / folder(feature)).rglob("*")
+    below = (path for path in there if path.is_symlink() or not path.is_dir())
+    found = {PurePosixPath(path.relative_to(root)) for path in below}
+    return {path for path in found if "__pycache__" not in path.parts}
+
+
+def taken(root: Path, feature: str) -> Iterator[PurePosixPath]:
+    """What stands where a feature would be built. A folder of caches, as git leaves it, is none."""
+    path = root / folder(feature)
+    if os.path.lexists(path) and (path.is_symlink() or path.is_file() or files(root, feature)):
+        yield folder(feature)
+    if os.path.lexists(root / test_path(feature)):
+        yield test_path(feature)
+
+
 def edited(root: Path, feature: str) -> tuple[PurePosixPath, ...]:
     """The feature's files that are not as they were built: changed, added or missing."""
-    there = {path.relative_to(root) for path in (root / folder(feature)).rglob("*")}
-    files = {PurePosixPath(path) for path in there if not (root / path).is_dir()}
-    files = {path for path in files if "__pycache__" not in path.parts}
+    found = files(root, feature)
     if kept := record(root, feature):
-        files = files.union(built_files(feature)) - {folder(feature) / RECORD}
-        files = {path for path in files if content(root / path) != built_content(kept, path)}
-    return tuple(sorted(files))
+        found = found.union(built_files(feature)) - {folder(feature) / RECORD}
+        found -= {path for path, built in kept.files.items() if content(root / path) == built}
+    return tuple(sorted(found))
 
 
 def content(path: Path) -> bytes | None:
@@ -93,6 +115,51 @@ def content(path: Path) -> bytes | None:
     return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
-def built_content(kept: Record, path: PurePosixPath) -> bytes:
-    """A file's content as it was built."""
-    return kept.files.get(str(path), "").encode(errors="replace")
+def merged(root: Path, kept: Record, requested: Contents) -> Contents:
+    """The files of a changed request, with all that was edited since the feature was built.
+
+    Raises `BuildError` that shows each conflict.
+    """
+    contents: dict[PurePosixPath, bytes | None] = {}
+    problems: list[str] = []
+    for path in requested:
+        try:
+            contents[path] = _merged(root, path, kept, requested[path])
+        except BuildError as error:
+            problems += error.problems
+    if problems:
+        raise BuildError(*problems)
+    return {path: content for path, content in contents.items() if content is not None}
+
+
+def _merged(root: Path, path: PurePosixPath, kept: Record, requested: bytes) -> bytes | None:
+    edited, built = content(root / path), kept.files.get(path, b"")
+    if (root / path).is_symlink():
+        raise BuildError(f"{path} is a symbolic link")
+    if edited == built or path.name == RECORD:
+        return requested
+    if requested == built:
+        return edited
+    if edited is None:
+        raise BuildError(f"{path} is deleted here, and the request changes it")
+    merged = _three_ways(path, edited, built, requested)
+    # As the file stands in this checkout.
+    crlf = b"\r\n" in (root / path).read_bytes()
+    return merged.replace(b"\n", b"\r\n") if crlf else merged
+
+
+def _three_ways(path: PurePosixPath, edited: bytes, built: bytes, requested: bytes) -> bytes:
+    with TemporaryDirectory() as folder:
+        versions = {"edited": edited, "built": built, "requested": requested}
+        for name, content in versions.items():
+            Path(folder, name).write_bytes(content)
+        command = ["git", "merge-file", "-p", *versions]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603
+        except FileNotFoundError:
+            raise BuildError(f"{path} is edited: to merge that, install git") from None
+    if done.returncode:
+        shown = b"\n".join(_CONFLICT.findall(done.stdout)) or done.stderr
+        lines = shown.decode(errors="replace").splitlines()[:_MAX_LINES]
+        raise BuildError("\n".join([f"{path} is edited where the request changes it:", *lines]))
+    return done.stdout

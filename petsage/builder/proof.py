@@ -21,7 +21,6 @@ LIMIT_SECONDS = 120
 
 _TOOLS = ("mypy", "openapi_spec_validator", "pytest", "pytest_timeout", "ruff")
 _APPLICATION = "petsage.builder.application"
-_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis")  # schemathesis takes seconds to load
 _MAX_LINES = 40
 
 
@@ -50,22 +49,20 @@ def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, Complete
     # -m puts the working directory before what is installed. Options that the environment has for
     # pytest would change what it prints.
     env = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8:replace"}
-    text = partial(Popen[str], encoding="utf-8", errors="replace", stdout=PIPE, stderr=PIPE)
+    start = partial(Popen[str], cwd=root, env=env, stdout=PIPE, stderr=PIPE, encoding="utf-8")
     python = [sys.executable, "-B", "-m"]
-    running = {
-        name: text([*python, *arguments], cwd=root, env=env) for name, arguments in programs.items()
-    }
+    running = [start([*python, *arguments], errors="replace") for arguments in programs.values()]
+    end = partial(Popen[str].communicate, timeout=LIMIT_SECONDS)
     with ThreadPoolExecutor(len(running)) as threads:
         try:
-            end = partial(Popen[str].communicate, timeout=LIMIT_SECONDS)
-            outputs = list(threads.map(end, running.values()))
+            outputs = list(threads.map(end, running))
         except TimeoutExpired:
             raise BuildError(f"the proof is not done after {LIMIT_SECONDS} s") from None
         finally:
-            for one in running.values():
+            for one in running:
                 one.kill()
-    ended = zip(running.items(), outputs, strict=True)
-    return {name: CompletedProcess(one.args, one.returncode, *out) for (name, one), out in ended}
+    ended = zip(programs, running, outputs, strict=True)
+    return {name: CompletedProcess(one.args, one.returncode, *out) for name, one, out in ended}
 
 
 def application(root: Path) -> Application:
@@ -77,9 +74,7 @@ def _read_application(ended: CompletedProcess[str]) -> Application:
     if ended.returncode:
         last = ended.stderr.strip().rpartition("\n")[2]
         raise BuildError(f"the application cannot be made: {last}")
-    read = json.loads(ended.stdout)
-    routes = [(route, feature) for route, feature in read["routes"]]
-    return Application(routes, read["open_requirements"], read["openapi"])
+    return Application(**json.loads(ended.stdout))
 
 
 def prove(root: Path, features: Sequence[str], passed: int | None = None) -> Application:
@@ -96,6 +91,7 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         # Files, not folders: in a folder the linter leaves out what git ignores.
         "linter": ("ruff", "check", "--no-cache", *tests, *map(str, modules)),
         "type checker": ("mypy", f"--cache-dir={cache}", *folders),
+        # schemathesis takes seconds to load
         "tests": ("pytest", "-q", "--color=no", "-pno:cacheprovider", "-pno:schemathesis", *tests),
     }
     ended = run({**tools, _APPLICATION: (_APPLICATION,)}, root)

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,9 +18,8 @@ from urllib.parse import quote, urlencode
 import jinja2
 
 from petsage.builder import BuildError, project, types
-from petsage.builder.request import Request
+from petsage.builder.request import Request, check_length
 
-_DOCSTRING_COLUMNS = 92  # within quotes, on one line
 # What Markdown would read as markup. The start of a line is its own matter.
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~&]|\b_|_\b|^([-+=]|\d+[.)](?=\s))")
 
@@ -28,8 +29,7 @@ class FeatureFiles:
     """A feature's files in memory."""
 
     request: Request
-    contents: Mapping[PurePosixPath, bytes]
-    """The content of each file, by its path below the project's root."""
+    contents: project.Contents
 
     @property
     def route(self) -> str:
@@ -65,19 +65,16 @@ def _title(feature: str) -> str:
 
 def tree(files: Iterable[PurePosixPath]) -> str:
     """The paths as a tree, a line for each folder and file."""
-    branches: dict[str, Any] = {}
-    for path in sorted(files):
-        branch = branches
-        for part in path.parts:
-            branch = branch.setdefault(part, {})
-    return "\n".join([".", *_branch_lines(branches)])
+    return "\n".join([".", *_branches(sorted(path.parts for path in files))])
 
 
-def _branch_lines(branch: Mapping[str, Any], indent: str = "") -> Iterable[str]:
-    for number, (name, below) in enumerate(branch.items(), 1):
-        last = number == len(branch)
-        yield f"{indent}{'└──' if last else '├──'} {name}"
-        yield from _branch_lines(below, f"{indent}{'   ' if last else '│  '} ")
+def _branches(paths: Sequence[tuple[str, ...]], indent: str = "") -> Iterator[str]:
+    last = paths[-1][0]
+    for name, group in groupby(paths, itemgetter(0)):
+        below = [parts[1:] for parts in group if parts[1:]]
+        yield f"{indent}{'└──' if name == last else '├──'} {name}"
+        if below:
+            yield from _branches(below, f"{indent}{'   ' if name == last else '│  '} ")
 
 
 def render(request: Request, root: Path) -> FeatureFiles:
@@ -93,7 +90,8 @@ def render(request: Request, root: Path) -> FeatureFiles:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters.update(literal=types.literal, markdown=_markdown, json=_json)
+    dumps = partial(json.dumps, ensure_ascii=False)
+    templates.filters.update(literal=repr, markdown=_markdown, json=dumps)
     context = _context(request)
 
     def content(path: PurePosixPath) -> bytes:
@@ -108,10 +106,11 @@ def render(request: Request, root: Path) -> FeatureFiles:
     return FeatureFiles(request, contents)
 
 
-def _record(request: Request, contents: Mapping[PurePosixPath, bytes]) -> bytes:
+def _record(request: Request, contents: project.Contents) -> bytes:
     texts = {str(path): content.decode() for path, content in contents.items()}
-    record = request.to_json() | {"files": texts}
-    return json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n"
+    record = json.dumps(request.to_json() | {"files": texts}, indent=2, ensure_ascii=False)
+    check_length(record.encode())  # it is a request too
+    return f"{record}\n".encode()
 
 
 def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
@@ -124,10 +123,7 @@ def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
 
 def _context(request: Request) -> dict[str, Any]:
     """The variables of the templates, which escape text of the request for its place."""
-    query = bool(request.fields) and request.method == "GET"
-    fields = {name: types.parse(asked, query) for name, asked in request.fields}
-    kinds = {kind for of in fields.values() for kind in of.kinds}
-    classes = [types.marshmallow(kind, query) for kind in kinds & types.PLAIN.keys()]
+    fields = {name: types.parse(asked) for name, asked in request.fields}
     example = {name: of.example for name, of in fields.items()}
     return {
         "request": request,
@@ -137,11 +133,9 @@ def _context(request: Request) -> dict[str, Any]:
         "url": url(request.feature).removeprefix("/api/v1"),
         "docstring": _docstring(request.description),
         "promises": promises(request.requirements),
-        "query": query,
+        "query": bool(request.fields) and request.method == "GET",
         "fields": fields,
-        "kinds": kinds,
-        "exact": sorted(name for name in classes if name.startswith("Exact")),
-        "plain": [name for name in classes if name.startswith("fields.")],
+        "kinds": {kind for of in fields.values() for kind in of.kinds},
         "example": example,
         "search": urlencode(example, doseq=True, quote_via=quote),
     }
@@ -153,7 +147,9 @@ def promises(requirements: Iterable[str]) -> dict[str, str]:
     for requirement in requirements:
         words = re.findall("[a-z0-9]+", requirement.lower().replace("'", ""))
         name = "_".join(["test_it_must", *words])[:60].rstrip("_")
-        named[f"{name}_{len(named) + 1}" if name in named else name] = requirement
+        while name in named:
+            name = f"{name}_{len(named) + 1}"
+        named[name] = requirement
     return named
 
 
@@ -161,12 +157,6 @@ def _markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _docstring(text: str) -> list[str]:
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    wide = any(unicodedata.east_asian_width(character) in "WF" for character in text)
-    columns = _DOCSTRING_COLUMNS // 2 if wide else _DOCSTRING_COLUMNS
-    return textwrap.wrap(escaped, columns, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(escaped, 92, break_long_words=False, break_on_hyphens=False)

@@ -2,6 +2,7 @@
 
 import builtins
 import keyword
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
+from petsage import features
 from petsage.builder import BuildError, types
 from petsage.checks import OWN_NAMES
 from petsage.errors import nearest
@@ -22,7 +24,7 @@ MAX_LINES = 10
 """So many things that are wrong are printed at most."""
 
 _MAX_NAME = 40
-_MAX_ENTRIES = 50
+_FEW = validate.Length(max=50)
 
 _NAME = rf"(?=.{{1,{_MAX_NAME}}}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z"
 _NAME_RULE = (
@@ -30,10 +32,11 @@ _NAME_RULE = (
     "a letter first, such as pet_birthday"
 )
 
-# A feature gives its name to a folder and to a view, and neither may hide a name of Python or of
+# A feature gives its name to a folder, a view and a class, and none may hide a name of Python or of
 # PetSage. The linter refuses `l`, which looks like 1.
 _TAKEN_BY_MODULES = frozenset(
-    {"blueprint", "check", "check_failed", "exact_decimal", "fields", "l", "schema", "validate"}
+    {"check", "check_failed", "fields", "l", "schema", "validate"}
+    | {re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in dir(features)}
 ).union(keyword.softkwlist, sys.stdlib_module_names, dir(builtins), OWN_NAMES)
 # A field may not hide a name that the body of its class uses.
 _TAKEN_BY_CLASSES = frozenset(
@@ -59,19 +62,23 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The request as it can be loaded again."""
-        lists = {"requirements": list(self.requirements), "fields": dict(self.fields)}
-        return asdict(self) | lists
+        return asdict(self) | {"requirements": [*self.requirements], "fields": dict(self.fields)}
 
 
 def from_json(text: bytes) -> Request:
     """Loads a request. Raises `BuildError` with all that is wrong with it."""
-    if len(text) > MAX_BYTES:
-        raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024**2} MiB")
+    check_length(text)
     try:
         document = read_json(text)
     except ValueError as error:
         raise BuildError(f"the request is not JSON: {error}") from None
     return load(document)
+
+
+def check_length(text: bytes) -> None:
+    """Raises `BuildError` if a request is longer than `MAX_BYTES`, with what is built of it."""
+    if len(text) > MAX_BYTES:
+        raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024**2} MiB")
 
 
 def from_options(
@@ -93,27 +100,26 @@ def load(document: object) -> Request:
     try:
         request: Request = RequestSchema().load(document)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [*_lines(error.messages_dict)]
+        lines = [*_lines(error.messages)]
         more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
         raise BuildError(*lines[:MAX_LINES], *more) from None
     return request
 
 
-def _lines(messages: Mapping[Any, Any], place: str = "") -> Iterator[str]:
+def _lines(messages: Any, *place: str) -> Iterator[str]:
     """marshmallow's messages, a line each, with the place in the request that each is about."""
-    for key, below in messages.items():
-        # A dictionary's messages are about its key or its value.
-        in_pair = place.count(".") == 2 and key in ("key", "value")
-        where = place[:-1] if in_pair else f"{place}{ascii_line(key, _MAX_NAME)}"
-        if isinstance(below, Mapping):
-            yield from _lines(below, f"{where}.")
-        elif key == "_schema":
-            yield f"the request must be a JSON object with {', '.join(_KEYS)}"
-        elif below == ["Unknown field."]:
-            known = _KEYS if not place else types.WORDS
-            yield f"{where}: unknown{nearest(str(key)[:_MAX_NAME], known)}"
-        else:
-            yield from (f"{where}: {message}" for message in below)
+    if place == ("_schema",):
+        yield f"the request must be a JSON object with {', '.join(_KEYS)}"
+    elif messages == ["Unknown field."]:
+        known = types.WORDS if place[1:] else _KEYS
+        yield f"{'.'.join(place)}: unknown{nearest(place[-1], known)}"
+    elif isinstance(messages, list):
+        yield from (f"{'.'.join(place)}: {message}" for message in messages)
+    else:
+        for key, below in messages.items():
+            # A dictionary's messages are about its key or its value.
+            for one in below.values() if place == ("fields",) else [below]:
+                yield from _lines(one, *place, ascii_line(key, _MAX_NAME))
 
 
 def _name(taken: Iterable[str]) -> fields.String:
@@ -134,36 +140,27 @@ class RequestSchema(Schema):
 
     feature = _name(_TAKEN_BY_MODULES)
     description = types.Text(required=True)
-    requirements = fields.List(
-        types.Text(), load_default=(), validate=validate.Length(max=_MAX_ENTRIES)
-    )
+    requirements = fields.List(types.Text(), allow_none=True, validate=_FEW)
     # A schema has an attribute `fields` of its own.
     fields_ = fields.Dict(
-        _name(_TAKEN_BY_CLASSES),
-        _Type(),
-        data_key="fields",
-        load_default=(),
-        validate=validate.Length(max=_MAX_ENTRIES),
+        _name(_TAKEN_BY_CLASSES), _Type(), data_key="fields", allow_none=True, validate=_FEW
     )
     method = fields.String(validate=validate.OneOf(["GET", "POST"]))
+    files = fields.Raw()  # what the builder keeps beside a request is no part of it
 
     @pre_load
-    def _leave_out_none(self, given: Any, **_: Any) -> Any:
-        # What the builder keeps beside a request, in `files`, is no part of it.
-        nothing = {"requirements": (None, "none", ["none"]), "fields": (None,)}
-        for key in ("files", *nothing) if isinstance(given, dict) else ():
-            if key == "files" or given.get(key) in nothing[key]:
-                given = {other: value for other, value in given.items() if other != key}
+    def _know_none(self, given: Any, **_: Any) -> Any:
+        if isinstance(given, dict) and given.get("requirements") in ("none", ["none"]):
+            return given | {"requirements": None}
         return given
 
     @post_load
     def _make(self, loaded: dict[str, Any], **_: Any) -> Request:
-        requirements = tuple(dict.fromkeys(loaded["requirements"]))
-        pairs = tuple(dict(loaded["fields_"]).items())
-        method = loaded.get("method", "")
+        requirements = tuple(dict.fromkeys(loaded.get("requirements") or ()))
+        method, pairs = loaded.get("method", ""), tuple((loaded.get("fields_") or {}).items())
         if method == "POST" and not pairs:
             raise ValidationError("must be GET: there is nothing to send", "method")
         return Request(loaded["feature"], loaded["description"], requirements, pairs, method)
 
 
-_KEYS = tuple(declared.data_key or name for name, declared in RequestSchema().fields.items())
+_KEYS = ("feature", "description", "requirements", "fields", "method")

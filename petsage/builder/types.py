@@ -15,11 +15,9 @@ from petsage.errors import nearest
 
 MAX_CHARACTERS = 1000
 MAX_TEXT = 500
-_MAX_CHOICE = 40
 _MAX_NUMBER = 1e15
 _MAX_LENGTH = 10_000
-_CHOICE = re.compile(r"\w[\w.+-]*( [\w.+-]+)*")
-_LINE = 40  # characters of a text that fit on a line of code, though they be wide or escaped
+_CHOICE = re.compile(r"(?=.{1,40}\Z)\w[\w.+-]*( [\w.+-]+)*")
 
 
 class Text(fields.String):
@@ -81,16 +79,9 @@ class FieldType:
     bounds: Mapping[str, Any] = field(default_factory=dict)
     """The least and the greatest value or length that is valid: `min`, `max`."""
 
-    @property
-    def declaration(self) -> str:
-        """The field as a schema declares it. An optional field is its default unless it is sent."""
-        known = {key: self.words[key] for key in ("description", "examples") if key in self.words}
-        metadata = (f"metadata={literal(known)}",) if known else ()
-        default = literal(self.words.get("default"))
-        presence = "required=True" if self.required else f"load_default={default}"
-        return _call(self.marshmallow, *self.options, presence, *metadata)
 
-
+_UTC = ("default_timezone=dt.UTC",)
+_NOON = "2999-03-31T12:00:00+00:00"
 PLAIN = {
     "string": FieldType("fields.String", "str", "Rex", 7),
     "integer": FieldType("ExactInteger", "int", 3, "many"),
@@ -98,13 +89,7 @@ PLAIN = {
     "boolean": FieldType("ExactBoolean", "bool", True, "perhaps"),
     # A rule such as "in the future" must hold for the example whenever the tests run.
     "date": FieldType("fields.Date", "dt.date", "2999-03-31", "soon"),
-    "datetime": FieldType(
-        "fields.AwareDateTime",
-        "dt.datetime",
-        "2999-03-31T12:00:00+00:00",
-        "soon",
-        ("default_timezone=dt.UTC",),
-    ),
+    "datetime": FieldType("fields.AwareDateTime", "dt.datetime", _NOON, "soon", _UTC),
     "decimal": FieldType("ExactDecimal", "Decimal", "19.90", "soon"),
     "uuid": FieldType("fields.UUID", "UUID", "7d44a5a2-1b0c-4b52-9f6e-3f8f2f0f9a61", "rex"),
     "email": FieldType("fields.Email", "str", "rex@example.com", "rex"),
@@ -112,26 +97,27 @@ PLAIN = {
 }
 NAMES = (*PLAIN, "enum:a:b", "list:TYPE")
 
+_NUMBER = ("validate.Range", "minimum", "maximum")
 _BOUNDS = {
-    "string": ("minLength", "maxLength"),
-    "integer": ("minimum", "maximum"),
-    "float": ("minimum", "maximum"),
+    "string": ("validate.Length", "minLength", "maxLength"),
+    "integer": _NUMBER,
+    "float": _NUMBER,
 }
 _WITH_DEFAULT = {"string", "integer", "float", "boolean", "enum", "email", "url"}
 _EXACT = {name: getattr(features, name) for name in dir(features) if name.startswith("Exact")}
 
 
-def parse(asked: object, query: bool = False) -> FieldType:
+def parse(asked: object) -> FieldType:
     """Reads a type, or an object with one; a `!` at its end makes the field required.
 
-    `query` is for a field of the URL's query. Raises `ValidationError`.
+    Raises `ValidationError`.
     """
     words = _FieldSchema().load(asked if isinstance(asked, dict) else {"type": asked})
     text = words.pop("type")
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         raise ValidationError(f"must be a type, of {MAX_CHARACTERS} characters at most")
     bare = text.removesuffix("!")
-    of = _bounded(replace(_parse(bare, query), required=bare != text, words=words))
+    of = _bounded(replace(_parse(bare), required=bare != text, words=words))
     if "default" in words and (of.required or not of.kinds <= _WITH_DEFAULT):
         raise ValidationError({"default": ["is not for this type, nor for a required field"]})
     for value in words.get("examples", ()):
@@ -141,39 +127,33 @@ def parse(asked: object, query: bool = False) -> FieldType:
     return replace(of, example=words.get("examples", [of.example])[0])
 
 
-def _parse(text: str, query: bool) -> FieldType:
+def _parse(text: str) -> FieldType:
     kind, colon, rest = text.partition(":")
     if kind == "enum":
         return _enum(rest.split(":"))
     if kind == "list" and colon:
-        return _list(rest, query)
+        return _list(rest)
     if text not in PLAIN:
         raise ValidationError(f"unknown type{nearest(kind[:40], NAMES)}")
-    return replace(PLAIN[text], marshmallow=marshmallow(text, query), kinds=frozenset({text}))
-
-
-def marshmallow(kind: str, query: bool) -> str:
-    """The class of a plain type. In a query all is text, which marshmallow's own fields read."""
-    name = PLAIN[kind].marshmallow
-    return name.replace("Exact", "fields.") if query and kind != "decimal" else name
+    return replace(PLAIN[text], kinds=frozenset({text}))
 
 
 def _enum(choices: list[str]) -> FieldType:
     if len(set(choices)) < len(choices):
         raise ValidationError("an enum may not have the same choice twice")
-    if not all(_CHOICE.fullmatch(c) and len(c) <= _MAX_CHOICE for c in choices):
+    if not all(map(_CHOICE.fullmatch, choices)):
         raise ValidationError(
-            f"must be enum:a:b, each choice 1 to {_MAX_CHOICE} letters, digits, spaces, _ . + or -"
+            "must be enum:a:b, each choice 1 to 40 letters, digits, spaces, _ . + or -"
         )
     # No choice begins with a question mark.
     options = (f"validate=validate.OneOf({choices})",)
     return FieldType("fields.String", "str", choices[0], "?", options, frozenset({"enum"}))
 
 
-def _list(item: str, query: bool) -> FieldType:
+def _list(item: str) -> FieldType:
     if item.partition(":")[0] == "list":
         raise ValidationError("a list holds no lists: list:TYPE takes any other type")
-    of = _parse(item, query)
+    of = _parse(item)
     items = _call(of.marshmallow, *of.options)
     kinds = of.kinds | {"list"}
     return FieldType("fields.List", f"list[{of.python}]", [of.example], [of.wrong], (items,), kinds)
@@ -181,55 +161,41 @@ def _list(item: str, query: bool) -> FieldType:
 
 def _bounded(of: FieldType) -> FieldType:
     given = [word for word in WORDS if word in of.words and word.startswith(("min", "max"))]
-    words = _BOUNDS.get("".join(of.kinds), ("", ""))  # a list has two kinds
+    validator, *words = _BOUNDS.get("".join(of.kinds), ("", "", ""))  # a list has two kinds
     if not given:
         return of
     if not set(given) <= set(words):
         raise ValidationError({given[0]: ["is not for this type"]})
-    names = dict(zip(words, ("min", "max"), strict=True))
-    bounds = {names[word]: of.words[word] for word in given}
+    bounds = {word[:3]: of.words[word] for word in given}
     if "integer" in of.kinds and float in map(type, bounds.values()):
         raise ValidationError({given[0]: ["must be an integer"]})
     if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
         raise ValidationError({words[0]: [f"is above {words[1]}"]})
-    validator = "validate.Length" if "string" in of.kinds else "validate.Range"
     checked = _call(validator, *(f"{name}={bound}" for name, bound in bounds.items()))
     options = (*of.options, f"validate={checked}")
-    return replace(of, options=options, bounds=bounds, example=_within(of.example, **bounds))
+    return replace(of, options=options, bounds=bounds, example=_within(of.example, bounds))
 
 
-def _within(example: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def _within(example: Any, bounds: Mapping[str, Any]) -> Any:
     if isinstance(example, str):
-        return example.ljust(min or 0, "x")[:max]
-    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
-    return sorted([low, example, high])[1]
+        return example.ljust(bounds.get("min", 0), "x")[: bounds.get("max")]
+    return sorted([bounds.get("min", -math.inf), example, bounds.get("max", math.inf)])[1]
 
 
 def _check_value(of: FieldType, word: str, value: object) -> None:
     written = json.dumps(value, ensure_ascii=False)
     if len(written) > MAX_CHARACTERS or not written.isprintable():
         raise ValidationError({word: [f"must be printable, {MAX_CHARACTERS} characters at most"]})
-    # The declaration is the builder's own code: each text of the request in it is a literal.
+    # The builder's own code: each text of the request in it is a literal.
     known = {"dt": dt, "fields": fields, "validate": validate, **_EXACT}
-    declared = eval(of.declaration, known)  # noqa: S307
+    declared = eval(_call(of.marshmallow, *of.options), known)  # noqa: S307
     try:
-        same = declared.serialize("it", {"it": declared.deserialize(value)}) == value
+        back = declared.serialize("it", {"it": declared.deserialize(value)})
     except ValidationError as error:
         raise ValidationError({word: error.messages}) from None
-    if not same:
+    # An integer may be sent as 7.0, but its default in the code may not.
+    if back != value or (isinstance(back, int) and isinstance(value, float)):
         raise ValidationError({word: ["does not come back as it is sent"]})
-
-
-def literal(value: object) -> str:
-    """A value of JSON as Python source, to stand in brackets: a long text is cut into lines."""
-    if isinstance(value, dict):
-        pairs = (f"{literal(key)}: {literal(of)}" for key, of in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
-    if not isinstance(value, str) or len(value) <= _LINE:
-        return repr(value)
-    return "\n".join(repr(value[at : at + _LINE]) for at in range(0, len(value), _LINE))
 
 
 def _call(function: str, *arguments: str) -> str:

@@ -14,7 +14,7 @@ from petsage.builder import build
 from petsage.builder.request import from_options
 from tests.builder.kills import ADD, REMOVE, UPDATE, Killed
 from tests.builder.life import REQUESTS, live
-from tests.builder.projects import project_copy, unproven
+from tests.builder.projects import add, project_copy
 
 TYPES = ("string!", "integer", "float", "boolean", "date", "datetime", "decimal", "uuid", "email")
 FIELDS = [f"pet_{number}:{of}" for number, of in enumerate(TYPES)]
@@ -24,10 +24,10 @@ def test_a_feature_is_planned_written_and_proven(tmp_path, capsys):
     root = project_copy(tmp_path)
     request = from_options("vet", [], FIELDS, description="Finds one")
     changed = from_options("vet", [], [*FIELDS, "more:url"], description="Finds one")
-    written = seconds(lambda: build.add(root, request, unproven))
+    written = seconds(lambda: add(root, request))
     build.remove(root, "vet")
-    proven = seconds(lambda: build.add(root, request))
-    updated = seconds(lambda: build.update(root, changed))
+    proven = seconds(lambda: build.change(root, request, build.draft))
+    updated = seconds(lambda: build.change(root, changed, build.draft_update))
     with capsys.disabled():
         print(f"\nplanned and written in {written:.2f} s, proven too in {proven:.1f} s")
         print(f"updated and proven in {updated:.1f} s")

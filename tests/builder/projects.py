@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from petsage.builder import render
+from petsage.builder import BuildError, build, render
+from petsage.builder.build import Prove
 from petsage.builder.render import FeatureFiles
 from petsage.builder.request import Request
 from tests.support import ROOT, environment_of, tool
@@ -41,6 +42,21 @@ def snapshot(root: Path) -> dict[str, bytes | None]:
 
 def unproven(*_: object) -> Any:
     """Stands in for the proof where a test is about something else."""
+
+
+def red(*_: object) -> Any:
+    """Stands in for a proof that fails."""
+    raise BuildError("it is red")
+
+
+def add(root: Path, request: Request, prove: Prove = unproven) -> FeatureFiles | None:
+    """Builds a feature, by default without the proof."""
+    return build.change(root, request, build.draft, prove)
+
+
+def update(root: Path, request: Request, prove: Prove = unproven) -> FeatureFiles | None:
+    """Updates a feature, by default without the proof."""
+    return build.change(root, request, build.draft_update, prove)
 
 
 def petsage(root: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -11,17 +11,9 @@ import pytest
 from petsage.builder import BuildError, build, project, proof
 from petsage.builder.request import Request
 from petsage.builder.workspace import FOLDER as WORKSPACE
-from tests.builder.projects import snapshot
+from tests.builder.projects import add, red, snapshot
 
 FOLDER = project.folder("pet_birthday")
-
-
-def unproven(root, features, passed):
-    """Stands in for the proof."""
-
-
-def red(root, features, passed):
-    raise BuildError("it is red")
 
 
 @pytest.fixture
@@ -33,7 +25,7 @@ def runnable(root, files):
 
 def refusal(root, request):
     with pytest.raises(BuildError) as caught:
-        build.add(root, request, unproven)
+        add(root, request)
     (problem,) = caught.value.problems
     return problem
 
@@ -41,7 +33,7 @@ def refusal(root, request):
 def test_what_is_red_leaves_the_tree_as_it_was(root, request_):
     before = snapshot(root)
     with pytest.raises(BuildError, match="it is red"):
-        build.add(root, request_, red)
+        add(root, request_, red)
     assert snapshot(root) == before
 
 
@@ -60,7 +52,7 @@ def test_a_feature_is_proven_in_a_copy_and_the_project_has_it_only_then(root, re
         assert (copy / "setup.cfg").read_bytes() == (root / "setup.cfg").read_bytes()
 
     before = snapshot(root)
-    files = build.add(root, request_, look)
+    files = add(root, request_, look)
     built = {str(path): content for path, content in files.contents.items()}
     assert snapshot(root) == before | built | {str(FOLDER): None}
 
@@ -72,26 +64,26 @@ def killed(*_: object) -> Any:
 def test_after_a_kill_in_the_proof_the_application_has_no_unproven_feature(root, request_):
     before = snapshot(root)
     if not (child := os.fork()):
-        build.add(root, request_, killed)
+        add(root, request_, killed)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert (root / WORKSPACE / "copy" / FOLDER).is_dir()
     assert all(feature is None for _, feature in proof.application(root).routes)
     assert build.inventory(root) == ()
     with pytest.raises(BuildError, match="it is red"):
-        build.add(root, request_, red)
+        add(root, request_, red)
     assert snapshot(root) == before
 
 
 @pytest.mark.parametrize("fields", [(), (("due", "date"),)])
 def test_the_answer_is_documented_by_an_example(root, fields):
-    build.add(root, Request("vet", "d", (), fields), unproven)
+    add(root, Request("vet", "d", (), fields))
     (operation,) = proof.application(root).openapi["paths"]["/api/v1/vet"].values()
     assert operation["responses"]["200"]["content"]["application/json"]["example"]
 
 
 def test_the_same_request_again_changes_nothing(built, request_):
     before = snapshot(built)
-    assert build.add(built, request_, red) is None
+    assert add(built, request_, red) is None
     assert snapshot(built) == before
 
 
@@ -126,7 +118,7 @@ def test_a_name_whose_schema_is_there_is_refused(root, name, noun):
 
 
 def test_a_name_that_differs_from_a_features_in_an_underscore_only_is_refused(root):
-    build.add(root, Request("pet1", "d"), unproven)
+    add(root, Request("pet1", "d"))
     problem = refusal(root, Request("pet_1", "d"))
     assert problem.startswith("there is a schema Pet1 already")
 
@@ -145,6 +137,14 @@ def test_what_is_there_already_is_not_written_over(bare, path):
     )
 
 
+def test_where_git_has_left_the_caches_of_a_feature_it_is_built_again(root, request_):
+    (root / FOLDER / "__pycache__").mkdir(parents=True)
+    (root / FOLDER / "__pycache__" / "service.cpython-311.pyc").touch()
+    files = add(root, request_)
+    assert {path for path in files.contents if (root / path).is_file()} == set(files.contents)
+    assert not (root / FOLDER / "__pycache__").exists()
+
+
 def test_a_project_whose_application_cannot_be_made_is_refused_with_the_feature(runnable):
     (runnable / FOLDER / "service.py").write_text("raise ValueError('one\\ntwo')\n")
     problem = refusal(runnable, Request("vet", "d"))
@@ -160,8 +160,7 @@ def test_a_feature_that_prints_does_not_disturb(runnable):
 def test_removing_what_is_as_it_was_built_leaves_nothing(bare, files):
     before = snapshot(bare)
     files.write(bare)
-    gone, edited = build.remove(bare, "pet_birthday")
-    assert (set(gone), edited) == (set(files.contents), ())
+    assert build.remove(bare, "pet_birthday") == dict.fromkeys(sorted(files.contents), False)
     assert snapshot(bare) == before
 
 
@@ -172,9 +171,12 @@ def test_an_edited_feature_is_removed_by_force_only_and_each_edited_file_is_name
     (bare / FOLDER / "more").mkdir()
     (bare / FOLDER / "more" / "notes.txt").write_text("mine too")
     (bare / FOLDER / "link").symlink_to("nowhere")
+    (bare / FOLDER / "link_to_a_folder").symlink_to("more")
+    (bare / FOLDER / "empty").touch()
     os.mkfifo(bare / FOLDER / "fifo")
     (bare / FOLDER / "README.md").unlink()
-    mine = [FOLDER / name for name in ("fifo", "link", "more/notes.txt", "service.py")]
+    names = ("empty", "fifo", "link", "link_to_a_folder", "more/notes.txt", "service.py")
+    mine = [FOLDER / name for name in names]
     with pytest.raises(BuildError) as caught:
         build.remove(bare, "pet_birthday")
     assert caught.value.problems == (
@@ -182,9 +184,9 @@ def test_an_edited_feature_is_removed_by_force_only_and_each_edited_file_is_name
         "--force deletes it all the same",
     )
     assert (bare / FOLDER / "service.py").read_text() == "mine"
-    gone, edited = build.remove(bare, "pet_birthday", force=True)
-    assert edited == tuple(mine)
-    assert set(gone) == {*files.contents, *mine} - {FOLDER / "README.md"}
+    there = {*files.contents, *mine} - {FOLDER / "README.md"}
+    deleted = build.remove(bare, "pet_birthday", force=True)
+    assert deleted == {path: path in mine for path in there}
     assert snapshot(bare) == before
 
 
@@ -282,7 +284,7 @@ def test_a_folder_that_is_no_project_is_refused(bare, request_, path, text):
     (bare / path).unlink()
     if text is not None:
         (bare / path).write_text(text)
-    for command in (build.add, build.draft):
+    for command in (add, build.draft):
         with pytest.raises(BuildError, match="is not the root of a PetSage project"):
             command(bare, request_)
     with pytest.raises(BuildError, match="is not the root of a PetSage project"):

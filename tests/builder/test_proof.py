@@ -61,7 +61,7 @@ def test_every_type_and_every_text_makes_code_that_the_tools_find_nothing_in(roo
 def test_all_types_in_one_feature_are_proven_and_leave_no_caches(root):
     request = Request("everything", TEXTS[0], (), tuple(ALL_FIELDS.items())[:50])
     before = snapshot(root)
-    files = build.add(root, request)
+    files = build.change(root, request, build.draft)
     after = snapshot(root)
     assert after.keys() - before.keys() == {
         *map(str, files.contents),

@@ -30,6 +30,14 @@ def test_a_request_has_the_same_files_every_time(files, request_):
     assert render.render(request_, ROOT) == files
 
 
+def test_what_is_built_can_be_given_as_a_request_again_or_is_refused():
+    field = {"type": "string", "examples": [f"{number}{'é' * 900}" for number in range(10)]}
+    asked = {"feature": "vet", "description": "d", "fields": {f"f{n}": field for n in range(45)}}
+    request = from_json(json.dumps(asked, ensure_ascii=False).encode())
+    with pytest.raises(BuildError, match="the request is too long: it may have 1 MiB"):
+        render.render(request, ROOT)
+
+
 def test_without_fields_it_is_a_get_and_with_fields_a_post(files):
     assert files.route == "POST /api/v1/pet-birthday"
     assert rendered(Request("pet_birthday", "d")).route == "GET /api/v1/pet-birthday"
@@ -139,6 +147,7 @@ def test_every_word_of_a_field_reaches_schema_service_readme_and_tests():
         (["Write at noon, in the owner's time zone"], ["write_at_noon_in_the_owners_time_zone"]),
         (["a b", "A: b!", "猫", "犬"], ["a_b", "a_b_2", "", "4"]),
         (["x" * 500], ["x" * 47]),
+        (["a 3", "a", "A"], ["a_3", "a", "a_3_3"]),
     ],
 )
 def test_each_requirement_has_a_test_that_is_named_after_it(requirements, names):

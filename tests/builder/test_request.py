@@ -85,7 +85,8 @@ def test_a_name_of_small_letters_digits_and_single_underscores_is_taken(name):
     "name",
     [
         *("class", "import", "async", "match", "case", "type", "json", "uuid", "email", "queue"),
-        *("print", "id", "l", "drain", "workers", "blueprint", "check", "schema"),
+        *("print", "id", "l", "drain", "workers", "blueprint", "check", "schema", "check_failed"),
+        *("smoke_check", "count_open", "refused", "exact_integer", "exact_decimal"),
     ],
 )
 def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
@@ -227,6 +228,7 @@ def test_a_field_can_be_an_object_in_json_schemas_words(words):
         ({}, "type: Missing data for required field."),
         ({"type": "strng"}, "unknown type; did you mean string?"),
         ({"type": "string", "minimun": 1}, "minimun: unknown; did you mean minimum?"),
+        ({"type": "string", "value": 1}, "value: unknown; known are type, description, minimum"),
         ({"type": "string", "minimum": 1}, "minimum: is not for this type"),
         ({"type": "integer", "maxLength": 1}, "maxLength: is not for this type"),
         ({"type": "list:integer", "minimum": 1}, "minimum: is not for this type"),
@@ -240,6 +242,8 @@ def test_a_field_can_be_an_object_in_json_schemas_words(words):
         ({"type": "string", "description": "a\u202e"}, "description: must be printable"),
         ({"type": "integer", "maximum": 2, "default": 3}, "default: Must be less than"),
         ({"type": "integer", "default": "3"}, "default: Not a valid integer."),
+        ({"type": "integer", "default": 3.0}, "default: does not come back as it is sent"),
+        ({"type": "integer", "default": None}, "default: Field may not be null."),
         ({"type": "integer!", "default": 3}, "default: is not for this type, nor for a required"),
         ({"type": "date", "default": "2024-02-29"}, "default: is not for this type"),
         ({"type": "list:string", "default": []}, "default: is not for this type"),

@@ -7,14 +7,10 @@ import pytest
 
 from petsage.builder import BuildError, build, project
 from petsage.builder.request import from_json
-from tests.builder.projects import rendered, snapshot, unproven
+from tests.builder.projects import red, rendered, snapshot, unproven, update
 
 FOLDER = project.folder("pet_birthday")
 SERVICE = FOLDER / "service.py"
-
-
-def red(root, features, passed):
-    raise BuildError("it is red")
 
 
 @pytest.fixture
@@ -26,7 +22,7 @@ def changed(request_):
 def refusal(root, request, prove=unproven):
     before = snapshot(root)
     with pytest.raises(BuildError) as caught:
-        build.update(root, request, prove)
+        update(root, request, prove)
     assert snapshot(root) == before
     return "\n".join(caught.value.problems)
 
@@ -36,7 +32,7 @@ def edit(root, path, old, new):
 
 
 def test_what_is_not_edited_becomes_what_is_asked_for(built, changed):
-    build.update(built, changed, unproven)
+    update(built, changed)
     for path, content in rendered(changed).contents.items():
         assert (built / path).read_bytes() == content
     assert project.edited(built, "pet_birthday") == ()
@@ -48,9 +44,9 @@ def test_what_is_edited_stays_beside_what_is_asked_for(built, changed):
     (built / FOLDER / "README.md").unlink()
     before = (built / SERVICE).read_text()
     with pytest.raises(BuildError, match=r"README\.md is deleted here, and the request changes it"):
-        build.update(built, changed, unproven)
+        update(built, changed)
     (built / FOLDER / "README.md").write_bytes(rendered(changed).contents[FOLDER / "README.md"])
-    build.update(built, changed, unproven)
+    update(built, changed)
     kind = "    due: dt.date | None = None\n    kind: str | None = None\n"
     assert (built / SERVICE).read_text() == before.replace("    due: dt.date | None = None\n", kind)
     assert (built / FOLDER / "notes.txt").read_text() == "mine"
@@ -59,7 +55,7 @@ def test_what_is_edited_stays_beside_what_is_asked_for(built, changed):
 
 def test_a_deleted_file_that_the_request_does_not_change_stays_deleted(built, changed):
     (built / FOLDER / "views.py").unlink()
-    build.update(built, changed, unproven)
+    update(built, changed)
     assert project.edited(built, "pet_birthday") == (FOLDER / "views.py",)
 
 
@@ -85,7 +81,7 @@ def test_other_line_ends_are_merged_and_kept(built, changed, files):
     for path, content in files.contents.items():
         (built / path).write_bytes(content.replace(b"\n", b"\r\n"))
     (built / SERVICE).write_bytes((built / SERVICE).read_bytes() + b"\r\n\r\nMORE = 1\r\n")
-    build.update(built, changed, unproven)
+    update(built, changed)
     content = (built / SERVICE).read_bytes()
     assert b"    kind: str | None = None\r\n" in content
     assert content.endswith(b"\r\nMORE = 1\r\n")
@@ -95,7 +91,7 @@ def test_other_line_ends_are_merged_and_kept(built, changed, files):
 def test_the_same_request_again_changes_nothing(built, request_):
     edit(built, SERVICE, "return given", "return given  # mine")
     before = snapshot(built)
-    assert build.update(built, request_, red) is None
+    assert update(built, request_, red) is None
     assert snapshot(built) == before
 
 
@@ -104,7 +100,7 @@ def test_an_edited_record_is_a_request(built, changed):
     asked = json.loads(record.read_text())
     asked["fields"]["kind"] = "enum:cat:dog"
     record.write_text(json.dumps(asked))
-    assert build.update(built, from_json(record.read_bytes()), unproven)
+    assert update(built, from_json(record.read_bytes()))
     assert (built / SERVICE).read_bytes() == rendered(changed).contents[SERVICE]
     assert project.edited(built, "pet_birthday") == ()
 
