@@ -56,8 +56,9 @@ def create_app(config: "Config | None" = None) -> "Flask":
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from petsage import api, health
+    from petsage import api
     from petsage.config import Config
+    from petsage.health.views import add_probes
 
     config = config or Config.load()
     app = Flask(__name__, static_folder=None, template_folder="docs")
@@ -66,7 +67,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
         # The application is a WSGI callable of its own, as Flask's manual has it.
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
     features = api.discover(config.checks)
-    health.add_probes(app, [feature.check for feature in features], config)
+    add_probes(app, [feature.check for feature in features], config=config)
     api.init_app(app, features)
     return app
 

@@ -5,13 +5,14 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from numbers import Real
-from types import FrameType
+from types import FunctionType, MethodType
+from typing import Any
 
 from petsage.printable import one_line
 
@@ -24,7 +25,7 @@ OWN_NAMES = ("drain", "workers")
 SMOKE_TEST = "smoke_test"
 """PetSage's own feature, and the check of it."""
 
-UNIT = re.compile(r"[!-~](?:[ -~]{0,18}[!-~])?")
+UNIT = re.compile(r"(?:[!-~](?:[ -~]{0,18}[!-~])?)?")
 """What the unit of a value may be."""
 
 FRAMES = 30
@@ -47,32 +48,27 @@ class Value:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _finite(self.number))
-        if not isinstance(self.unit, str) or (self.unit and not UNIT.fullmatch(self.unit)):
+        if not (isinstance(self.unit, str) and UNIT.fullmatch(self.unit)):
             raise ValueError("a unit has 1 to 20 printable ASCII characters")
 
     @classmethod
-    def of(cls, observed: object) -> "Value | None":
+    def of(cls, observed: Any) -> "Value | None":
         """A number, or a `Value`, as a value; of anything else None."""
-        if isinstance(observed, cls):
-            return observed
-        if isinstance(observed, bool) or not isinstance(observed, Real | Decimal):
-            return None
         try:
-            return cls(float(observed))
-        except (ValueError, OverflowError):
+            return observed if isinstance(observed, cls) else cls(observed)
+        except Exception:
             return None
 
     def __str__(self) -> str:
         return f"{self.number:.15g} {self.unit}".rstrip()
 
 
-def _finite(number: float) -> float:
-    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        raise ValueError(f"a value is a number, and not a {type(number).__name__}")  # noqa: TRY004
-    with suppress(OverflowError):
-        if math.isfinite(exact := float(number)):
+def _finite(number: Any) -> float:
+    with suppress(Exception):  # a number of somebody's own may raise anything
+        is_number = isinstance(number, Real | Decimal) and not isinstance(number, bool)
+        if is_number and math.isfinite(exact := float(number)):
             return exact
-    raise ValueError("a value is a finite number, as large as a float can be")
+    raise ValueError("a value is a finite number, as large as a float can be, and no bool")
 
 
 class CheckFailed(Exception):
@@ -81,6 +77,8 @@ class CheckFailed(Exception):
     It becomes a fail, or a warn if the check is not critical. The message is shown in reports and
     logs, so it must hold no secret. `value` is what was observed: a number or a `Value`.
     """
+
+    value: "Value | float | None" = None
 
     def __init__(self, *args: object, value: "Value | float | None" = None) -> None:
         super().__init__(*args)
@@ -98,23 +96,22 @@ def whereabouts(error: BaseException, package: str = "") -> str:
     `package`, the name of a top-level package, it is the innermost line in that package, if the
     exception went through it.
     """
-    frames = list(traceback.walk_tb(error.__traceback__))
-    own = [one for one in frames if package and _module(one[0]).partition(".")[0] == package]
-    name = type(error).__name__
-    for frame, line in (own or frames)[-1:]:
-        return one_line(f"{name} ({_module(frame)}:{line})")
-    return one_line(name)
+    places = [place for place, _ in _places(error)]
+    own = [place for place in places if re.split("[.:]", place, maxsplit=1)[0] == package]
+    where = [f" ({place})" for place in (own or places)[-1:]]
+    return one_line("".join([type(error).__name__, *where]))
 
 
 def frames(error: BaseException) -> str:
     """Where an exception was raised, the innermost frame first, in one line without its message."""
-    walked = list(traceback.walk_tb(error.__traceback__))[-FRAMES:]
-    places = (f"{_module(f)}:{line} {f.f_code.co_name}" for f, line in reversed(walked))
+    places = (" ".join(place) for place in reversed(_places(error)[-FRAMES:]))
     return one_line(" < ".join(places), 4000)
 
 
-def _module(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__"))
+def _places(error: BaseException) -> list[tuple[str, str]]:
+    """The frames of an exception, the innermost last: the module with the line, the function."""
+    lines = traceback.walk_tb(error.__traceback__)
+    return [(f"{f.f_globals.get('__name__')}:{line}", f.f_code.co_name) for f, line in lines]
 
 
 class Status(enum.StrEnum):
@@ -169,25 +166,35 @@ class Check:
     restart does not mend a dependency."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probes", frozenset(self.probes))
         if problem := self._problem():
             raise ValueError(f"check {one_line(repr(self.name), 80)}: {problem}")
+        object.__setattr__(self, "probes", frozenset(self.probes))
 
     def _problem(self) -> str | None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
             return "a name has 1 to 64 ASCII letters, digits, _ . and -, a letter or digit first"
         if self.name in OWN_NAMES:
             return "the name is PetSage's own"
-        if problem := _not_callable(self.run):
+        if problem := _not_callable(self.run) or self._wrong_type():
             return problem
-        if unknown := sorted(self.probes - set(PROBES)):
-            return f"unknown probe {unknown[0]!r}; the probes are {', '.join(PROBES)}"
         if self.external and "live" in self.probes:
             return "an external check cannot be in the live probe: a restart would not mend it"
         if not 0 < self.timeout_seconds <= 3600:
             return "timeout_seconds must be above 0 and at most 3600"
         if not (0 <= self.fresh_seconds <= self.stale_seconds and 1 <= self.stale_seconds <= 86400):
             return "it needs 0 <= fresh_seconds <= stale_seconds, and that from 1 to 86400"
+        return None
+
+    def _wrong_type(self) -> str | None:
+        if isinstance(self.probes, str | bytes) or not isinstance(self.probes, Collection):
+            return f"probes is a set of some of {', '.join(PROBES)}"
+        if unknown := sorted(repr(probe) for probe in self.probes if probe not in PROBES):
+            return f"unknown probe {one_line(unknown[0], 80)}; the probes are {', '.join(PROBES)}"
+        for option in ("timeout_seconds", "fresh_seconds", "stale_seconds"):
+            if not isinstance(getattr(self, option), int | float):
+                return f"{option} is a number"
+        if not (isinstance(self.critical, bool) and isinstance(self.external, bool)):
+            return "critical and external are each True or False"
         return None
 
 
@@ -203,7 +210,19 @@ def _not_callable(run: object) -> str | None:
             return "a check cannot be a generator: nothing of it would run"
     if isinstance(wrapped, type):
         return "a check is a function, and not a class"
-    return None if callable(run) else "what it runs is a function without parameters"
+    if not callable(run) or _has_parameters(run):
+        return "what it runs is a function without parameters"
+    return None
+
+
+def _has_parameters(run: Callable[..., object]) -> bool:
+    """Whether it is a function that cannot be called without arguments."""
+    try:
+        if isinstance(run, FunctionType | MethodType):  # any other may have a signature of its own
+            inspect.signature(run, follow_wrapped=False).bind()
+    except TypeError:
+        return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

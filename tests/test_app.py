@@ -5,7 +5,7 @@ import sys
 
 import jsonschema
 import pytest
-from flask import request
+from flask import Flask, request
 
 from petsage import MAX_BODY_BYTES, create_app, create_management_app, health
 from petsage.checks import Check, CheckFailed
@@ -109,6 +109,13 @@ def test_only_the_trusted_hops_are_believed_about_the_client(proxies, seen):
     assert app.test_client().get("/client", headers=forged).text == f"{seen} petsage.example"
 
 
+def redirecting(path):
+    """A Flask application that redirects who asks for this path."""
+    app = Flask("shop")
+    app.add_url_rule(path, "own", lambda: "ok", redirect_to="/elsewhere")
+    return app
+
+
 class TestTheManagementApplication:
     def test_it_asks_the_checks_of_the_application_beside_it(self, app, config):
         management = create_management_app(config, app)
@@ -201,6 +208,19 @@ class TestEmbedding:
         app.add_url_rule(path, "own", lambda: "ok")
         with pytest.raises(ValueError, match=f"has a rule of its own for {path}: 'own'"):
             health.init_app(app, config=config)
+
+    @pytest.mark.parametrize(
+        ("app", "reason"),
+        [
+            (lambda: Flask("shop", host_matching=True, static_folder=None), "Not Found"),
+            (lambda: redirecting("/livez"), "Permanent Redirect"),
+        ],
+    )
+    def test_an_application_that_would_lead_a_probe_elsewhere_is_refused_at_start(
+        self, config, app, reason
+    ):
+        with pytest.raises(ValueError, match=f"^/livez does not lead to PetSage: {reason}$"):
+            health.init_app(app(), config=config)
 
     def test_a_rule_that_wins_nothing_is_let_be(self, config):
         from flask import Flask

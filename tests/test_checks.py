@@ -1,6 +1,8 @@
 """Promises of checks, statuses and results."""
 
 from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from decimal import Decimal
 from itertools import permutations
 
 import pytest
@@ -45,12 +47,27 @@ def test_a_check_has_the_documented_defaults():
         ({"timeout_seconds": float("nan")}, "timeout_seconds must be above 0"),
         ({"fresh_seconds": 31}, "0 <= fresh_seconds <= stale_seconds"),
         ({"stale_seconds": -1}, "0 <= fresh_seconds <= stale_seconds"),
+        ({"probes": "ready"}, "probes is a set of some of live, ready, startup, smoke"),
+        ({"probes": b"ready"}, "probes is a set of some of live, ready, startup, smoke"),
+        ({"probes": None}, "probes is a set of some of live, ready, startup, smoke"),
+        ({"probes": [["ready"], 3]}, "unknown probe 3; the probes are live, ready,"),
+        ({"timeout_seconds": "2"}, "timeout_seconds is a number"),
+        ({"timeout_seconds": None}, "timeout_seconds is a number"),
+        ({"fresh_seconds": timedelta(seconds=5)}, "fresh_seconds is a number"),
+        ({"stale_seconds": Decimal(30)}, "stale_seconds is a number"),
+        ({"critical": "no"}, "critical and external are each True or False"),
+        ({"external": None}, "critical and external are each True or False"),
     ],
 )
 def test_a_check_that_cannot_mean_what_it_says_is_refused_by_name(options, message):
     with pytest.raises(ValueError, match="check") as refused:
         check(**options)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, dict.fromkeys])
+def test_probes_may_be_any_collection_of_names(kind):
+    assert check(probes=kind(["ready", "smoke"])).probes == {"ready", "smoke"}
 
 
 def test_the_repr_of_a_check_does_not_show_what_it_runs():

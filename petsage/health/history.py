@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from petsage.checks import Result, Status
 from petsage.health.outcome import RunOutcome
-from petsage.logs import enabled
 
 RESULTS = 30
 """How many results of each check are kept."""
@@ -27,6 +26,14 @@ class Change:
     held_seconds: float
     """How long the status before had held; 0 if it was not known."""
 
+    def line(self) -> tuple[int, str]:
+        """How it is logged: the level, and the line."""
+        result = self.result
+        level = logging.INFO if result.status is Status.PASS else logging.WARNING
+        was = f"{self.was} for {self.held_seconds:.1f} s" if self.was else "not known"
+        reason = f": {result.reason}" if result.reason else ""
+        return level, f"check {self.name}: {result.status} (was {was}){reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -36,10 +43,8 @@ class Past:
     """Its last results, the newest at the end."""
     runs: Mapping[Status, int] = field(default_factory=dict)
     """How many of its runs had each status."""
-    status: Status | None = None
-    """The last that was reported; None if none was."""
-    since: float | None = None
-    """When that began, in the clock's seconds."""
+    standing: Result | None = None
+    """The result that its status began with; None if nothing was reported."""
 
 
 class History:
@@ -50,26 +55,29 @@ class History:
         self._results: dict[str, deque[Result]] = {n: deque(maxlen=RESULTS) for n in names}
         self._runs: dict[str, Counter[Status]] = {name: Counter() for name in self._results}
         self._standing: dict[str, Result] = {}
+        self._explained: set[str] = set()
         self._changes: deque[Change] = deque(maxlen=CHANGES)
-        self._unlogged: list[tuple[Change, RunOutcome]] = []
+        self._unlogged: list[tuple[int, str]] = []
 
     def record(self, result: Result, outcome: RunOutcome) -> None:
         """Remembers the result of a run, and what the run said."""
         self._results[result.name].append(result)
         self._runs[result.name][result.status] += 1
-        self.notice(result, outcome)
+        self.notice(result)
+        self.explain(result.name, outcome)
 
-    def notice(self, result: Result, outcome: RunOutcome | None = None) -> None:
+    def notice(self, result: Result) -> None:
         """Remembers a result only if it is a change. A first pass is none."""
-        before = self._standing.get(result.name)
         if not self.is_change(result):
             self._standing.setdefault(result.name, result)
             return
-        self._standing[result.name] = result
+        before = self._standing.get(result.name)
         held = result.at - before.at if before else 0.0
         change = Change(result.name, before.status if before else None, result, held)
+        self._standing[result.name] = result
+        self._explained.discard(result.name)
         self._changes.append(change)
-        self._unlogged.append((change, outcome or RunOutcome()))
+        self._unlogged.append(change.line())
 
     def is_change(self, result: Result) -> bool:
         """Whether this status differs from the last one. A result that is older than the last one
@@ -79,36 +87,24 @@ class History:
             return result.status is not Status.PASS
         return result.status is not before.status and result.at >= before.at
 
-    def unlogged(self) -> list[tuple[Change, RunOutcome]]:
-        """The changes since the last call, each with what the run said."""
-        changes, self._unlogged = self._unlogged, []
-        return changes
+    def explain(self, name: str, outcome: RunOutcome) -> None:
+        """Logs where an exception was raised that nobody expected: once for each change, even if
+        the run ends after a report has given it up."""
+        if outcome.frames and name not in self._explained:
+            self._explained.add(name)
+            self._unlogged.append((logging.WARNING, f"check {name} raised at {outcome.frames}"))
+            self._unlogged.append((logging.DEBUG, f"check {name} raised: {outcome.message}"))
+
+    def unlogged(self) -> list[tuple[int, str]]:
+        """The lines that are to be logged since the last call, each with its level."""
+        lines, self._unlogged = self._unlogged, []
+        return lines
 
     def past(self, name: str) -> Past:
         """What is remembered under this name."""
-        standing = self._standing.get(name)
-        return Past(
-            tuple(self._results.get(name, ())),
-            dict(self._runs.get(name, {})),
-            standing.status if standing else None,
-            standing.at if standing else None,
-        )
+        results, runs = self._results.get(name, ()), self._runs.get(name, Counter())
+        return Past(tuple(results), dict(runs), self._standing.get(name))
 
     def changes(self) -> tuple[Change, ...]:
         """The last changes, the newest first."""
         return tuple(reversed(self._changes))
-
-
-def log_change(change: Change, outcome: RunOutcome) -> None:
-    """Writes a change to the log, and where the exception was raised that is the reason of it.
-
-    Each process finds a change out for itself, and logs it: the line has the process's id.
-    """
-    log, result = enabled("petsage.monitor"), change.result
-    level = logging.INFO if result.status is Status.PASS else logging.WARNING
-    was = f"{change.was} for {change.held_seconds:.1f} s" if change.was else "not known"
-    reason = f": {result.reason}" if result.reason else ""
-    log.log(level, "check %s: %s (was %s)%s", result.name, result.status, was, reason)
-    if outcome.frames:
-        log.warning("check %s raised at %s", result.name, outcome.frames)
-        log.debug("check %s raised: %s", result.name, outcome.message)

@@ -3,51 +3,17 @@
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from petsage.checks import Check, Result, Status
 from petsage.clock import Clock, SystemClock
-from petsage.health.history import Change, History, Past, log_change
+from petsage.health.history import Change, History, Past
 from petsage.health.outcome import outcome_of
 from petsage.health.report import ALL, LIMITS, SCRAPE, Condition, Limits, Report, condition_result
-from petsage.health.state import CheckRun, CheckState, Decision, ProbeCheck
-
-
-@dataclass(frozen=True, slots=True)
-class _Members:
-    """What a probe asks for, by name."""
-
-    conditions: Mapping[str, Condition]
-    asks: Mapping[str, ProbeCheck]
-
-    @classmethod
-    def of(
-        cls,
-        probe: str,
-        limits: Limits,
-        conditions: Iterable[Condition],
-        states: Iterable[CheckState],
-    ) -> "_Members":
-        known = {one.name: one for one in conditions if probe in (ALL, SCRAPE, *one.probes)}
-        asked = (state for state in states if _asks_for(probe, state.check))
-        return cls(known, {state.check.name: ProbeCheck.of(state, limits) for state in asked})
-
-    def chosen(
-        self, names: Collection[str] | None = None
-    ) -> tuple[Collection[Condition], Collection[ProbeCheck]]:
-        """Those of these names, or all. Raises `KeyError` for a name that is unknown."""
-        if names is None:
-            return self.conditions.values(), self.asks.values()
-        conditions = [self.conditions[name] for name in names if name in self.conditions]
-        return conditions, [self.asks[name] for name in names if name not in self.conditions]
-
-
-def _asks_for(probe: str, check: Check) -> bool:
-    if probe == SCRAPE:
-        return check.probes != {"smoke"}
-    return probe in (ALL, *check.probes)
+from petsage.health.state import CheckRun, CheckState
+from petsage.logs import enabled
 
 
 class Monitor:
@@ -67,36 +33,44 @@ class Monitor:
         limits: Mapping[str, Limits] = LIMITS,
     ) -> None:
         self.checks, conditions = tuple(checks), tuple(conditions)
-        _refuse_twice([*(one.name for one in conditions), *(one.name for one in self.checks)])
+        names = [*(one.name for one in conditions), *(check.name for check in self.checks)]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise ValueError(f"check {twice[0]!r} is declared twice")
         self.clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._history = History(check.name for check in self.checks)
         for one in conditions:  # well until it says otherwise
             self._history.notice(Result(one.name, Status.PASS, "", self.clock.now(), 0.0))
-        self._states = tuple(CheckState(check, self._history) for check in self.checks)
+        self._states = [CheckState(check, self._history, self._work) for check in self.checks]
         self._limits = limits
-        self._members = {p: _Members.of(p, limits[p], conditions, self._states) for p in limits}
+        self._conditions: dict[str, dict[str, Condition]] = {}
+        self._asked: dict[str, dict[str, CheckState]] = {}
+        for probe in limits:
+            known = (one for one in conditions if _asks_for(probe, one.probes))
+            asked = (one for one in self._states if _asks_for(probe, one.check.probes))
+            self._conditions[probe] = {one.name: one for one in known}
+            self._asked[probe] = {one.check.name: one for one in asked}
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
     def names(self, probe: str = ALL) -> tuple[str, ...]:
         """The names that a probe, `ALL` or `SCRAPE` asks for. Raises `KeyError` for another."""
-        members = self._members[probe]
-        return (*members.conditions, *members.asks)
+        return (*self._conditions[probe], *self._asked[probe])
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
         """What a probe gets now, within its deadline; `ALL` and `SCRAPE` are asked for alike.
 
         `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
         """
-        conditions, asks = self._members[probe].chosen(names)
-        now = self.clock.now()
-        results = [result for ask in asks if (result := ask.fresh_result(now))]
-        if len(results) < len(asks):
-            now, results = self._refreshed(asks, self._limits[probe].deadline_seconds)
-        if not conditions:
-            return Report(probe, tuple(results), now)
-        reasons = {one.name: one.reasons() for one in conditions}
-        known = [self._known(name, said, probe, now) for name, said in reasons.items()]
+        conditions, asked = self._conditions[probe], self._asked[probe]
+        if names is not None:
+            asked = {name: asked[name] for name in names if name not in conditions}
+            conditions = {name: conditions[name] for name in names if name in conditions}
+        now, limits = self.clock.now(), self._limits[probe]
+        results = [found for one in asked.values() if (found := one.fresh_result(now, limits))]
+        if len(results) < len(asked):
+            now, results = self._refreshed(asked.values(), limits)
+        reasons = {name: one.reasons() for name, one in conditions.items()}
+        known = [self._known(name, its, probe, now) for name, its in reasons.items()]
         return Report(probe, (*known, *results), now, reasons)
 
     def past(self, name: str) -> Past:
@@ -118,38 +92,32 @@ class Monitor:
         return condition_result(name, reasons, probe, now)
 
     def _refreshed(
-        self, asks: Collection[ProbeCheck], deadline: float
+        self, states: Iterable[CheckState], limits: Limits
     ) -> tuple[float, list[Result]]:
         """Begins the runs that are due, and waits for those whose results are needed.
 
-        Returns when that was over, and a result for each ask.
+        Returns when that was over, and a result for each check.
         """
+        deadline = limits.deadline_seconds
         with self._logged():
             asked = self.clock.now()
-            decisions = [ask.decide(asked, self._work) for ask in asks]
-        for decision in decisions:
-            self._wait(decision, asked + deadline)
+            needed = [(state, state.decide(asked, limits)) for state in states]
+        for state, run in needed:
+            self._wait(run, asked + deadline, state.check.timeout_seconds)
         with self._logged():
             now = self.clock.now()
-            for decision in decisions:
-                decision.state.expire(now)
-            return now, [one.result() or one.state.miss(now, deadline) for one in decisions]
+            return now, [state.reported(run, now, deadline) for state, run in needed]
 
-    def _wait(self, decision: Decision, end: float) -> None:
-        """Waits until the needed run has returned, or it or the one before it has timed out."""
-        state, run = decision.state, decision.run
+    def _wait(self, run: CheckRun | None, end: float, timeout: float) -> None:
+        """Waits until the run has returned, or it or the one before it has timed out."""
         while run and not run.done.is_set():
-            with self._lock:
-                under_way = state.run if state.run and run is state.next else run
-            until = min(end, under_way.began + state.check.timeout_seconds)
-            left = until - self.clock.now()
+            left = min(end, run.began + timeout) - self.clock.now()
             if left <= 0:
                 return
-            self.clock.wait(under_way.done, left)
+            self.clock.wait(run.done, left)
 
-    def _work(self, state: CheckState, first: CheckRun) -> None:
+    def _work(self, state: CheckState, run: CheckRun | None) -> None:
         """Runs a check in this thread, and again for as long as somebody waits for the next run."""
-        run: CheckRun | None = first
         while run:
             outcome = outcome_of(state.check.run)
             with self._logged():
@@ -157,17 +125,27 @@ class Monitor:
 
     @contextmanager
     def _logged(self) -> Iterator[None]:
-        """Holds the lock, then logs the changes: a log that blocks must not hold the lock."""
+        """Holds the lock, then writes the log: one that blocks must not hold the lock.
+
+        Each process finds a change out for itself, and logs it: the line has the process's id.
+        """
         with self._lock:
             yield
-            changes = self._history.unlogged()
-        for change, outcome in changes:
-            log_change(change, outcome)
+            lines = self._history.unlogged()
+        for level, line in lines:
+            enabled("petsage.monitor").log(level, "%s", line)
 
     def _forget_runs(self) -> None:
         self._lock = threading.Lock()
         for state in self._states:
             state.forget_runs()
+
+
+def _asks_for(probe: str, probes: Collection[str]) -> bool:
+    """Whether a probe, `ALL` or `SCRAPE` asks for what has these probes."""
+    if probe == SCRAPE:
+        return set(probes) != {"smoke"}
+    return probe in (ALL, *probes)
 
 
 def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
@@ -176,9 +154,3 @@ def _after_fork(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
             bound()
 
     os.register_at_fork(after_in_child=call)
-
-
-def _refuse_twice(names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"check {name!r} is declared twice")

@@ -2,8 +2,11 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
+from numbers import Real
 
 from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value, frames, whereabouts
 from petsage.printable import one_line
@@ -38,8 +41,17 @@ def outcome_of(run: Callable[[], object]) -> RunOutcome:
         return _judged(run)
     # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
     except BaseException as error:
-        reason = one_line(f"raised {whereabouts(error, _package(run))}")
-        return RunOutcome(reason, frames=frames(error), message=_message(error))
+        package = _text(_package, run)
+        where = _text(whereabouts, error, package) or "what cannot be described"
+        message = _text(one_line, error, 1000)
+        return RunOutcome(one_line(f"raised {where}"), frames=frames(error), message=message)
+
+
+def _text(describe: Callable[..., str], *what: object) -> str:
+    """Empty if it raises, as anything of a check's own may."""
+    with suppress(BaseException):
+        return describe(*what)
+    return ""
 
 
 def _judged(run: Callable[[], object]) -> RunOutcome:
@@ -58,9 +70,10 @@ def _judged(run: Callable[[], object]) -> RunOutcome:
 def _refused(returned: object) -> str:
     if inspect.iscoroutine(returned):
         returned.close()  # or Python warns that nobody has awaited it
-    return one_line(
-        f"returned a {type(returned).__name__}: a check returns None, True or a number, or raises"
-    )
+    kind = type(returned).__name__
+    if isinstance(returned, Real | Decimal):
+        kind += " that is NaN or too large"
+    return one_line(f"returned a {kind}: a check returns None, True or a number, or raises")
 
 
 def _package(run: object) -> str:
@@ -71,10 +84,3 @@ def _package(run: object) -> str:
             break
         run = inner
     return str(getattr(run, "__module__", "")).partition(".")[0]
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return one_line(error, 1000)
-    except Exception:
-        return ""

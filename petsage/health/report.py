@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from petsage.checks import Result, Status, worst
+from petsage.checks import PROBES, Result, Status, worst
 
 ALL = "all"
 """Asks for everything, whatever its probes: no probe, but the status page."""
@@ -21,17 +21,10 @@ class Limits:
     stale_seconds: float = float("inf")
 
 
-_FAIL = Status.FAIL
-
 # A kubelet gives up after 1 s by default. A person or a pipeline waits, and wants new results.
-_PROBE = Limits(deadline_seconds=0.8)
 LIMITS = {
-    "live": _PROBE,
-    "ready": _PROBE,
-    "startup": _PROBE,
+    **dict.fromkeys((*PROBES, ALL, SCRAPE), Limits(deadline_seconds=0.8)),
     "smoke": Limits(deadline_seconds=5, fresh_seconds=1, stale_seconds=5),
-    ALL: _PROBE,
-    SCRAPE: _PROBE,
 }
 
 
@@ -53,12 +46,12 @@ class Caution(str):
 def condition_result(name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
     """A condition as the result that this probe gets.
 
-    `ALL` and `SCRAPE` get the first reason of any probe but startup, which is unwell during every
+    `ALL` and `SCRAPE` get the gravest reason of any probe but startup, which is unwell during every
     normal start.
     """
     unwell = [reason for one, reason in reasons.items() if reason and one != "startup"]
-    unwell.sort(key=lambda reason: isinstance(reason, Caution))
-    reason = reasons[probe] if probe in reasons else next(iter(unwell), "")
+    gravest = min(unwell, key=lambda reason: isinstance(reason, Caution), default="")
+    reason = reasons.get(probe, gravest)
     status = Status.WARN if isinstance(reason, Caution) else Status.FAIL
     return Result(name, status if reason else Status.PASS, reason, now, 0.0)
 
@@ -71,7 +64,7 @@ class Report:
     results: tuple[Result, ...]
     at: float
     """When it was made, in the clock's seconds."""
-    conditions: Mapping[str, Mapping[str, str]] | None = None
+    conditions: Mapping[str, Mapping[str, str]]
     """What is unwell of each condition, for each of its probes."""
     latched: bool = False
     """Whether it passes whatever the results are: the startup probe after the start."""
@@ -82,11 +75,12 @@ class Report:
         return Status.PASS if self.latched else worst(result.status for result in self.results)
 
     @property
-    def failed(self) -> tuple[str, ...]:
-        """The names of the checks that fail this report."""
-        return () if self.latched else tuple([r.name for r in self.results if r.status is _FAIL])
-
-    @property
     def failures(self) -> tuple[Result, ...]:
         """The results that fail this report."""
-        return () if self.latched else tuple([r for r in self.results if r.status is _FAIL])
+        fail = Status.FAIL
+        return () if self.latched else tuple([r for r in self.results if r.status is fail])
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the checks that fail this report."""
+        return tuple(result.name for result in self.failures)

@@ -1,5 +1,6 @@
 """What the smoke test and a result look like over the wire."""
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -18,12 +19,11 @@ class SmokeTestSchema(Schema):
     feature = fields.String(required=True, validate=validate.Equal(SMOKE_TEST))
 
 
-class SmokeTestFailureSchema(Schema):
+class SmokeTestFailureSchema(SmokeTestSchema):
     """The smoke test's answer when a critical smoke check fails."""
 
     status = fields.String(required=True, validate=validate.Equal(FAILURE.status))
     message = fields.String(required=True, validate=validate.Equal(FAILURE.message))
-    feature = fields.String(required=True, validate=validate.Equal(SMOKE_TEST))
     failed = fields.List(
         fields.String(),
         required=True,
@@ -49,11 +49,9 @@ def contract_holds() -> None:
 
 def result_fields(result: Result) -> dict[str, Any]:
     """A result in PetSage's own JSON, without the name of its check."""
-    value = result.value
-    observed = {"value": {"number": value.number, "unit": value.unit}} if value else {}
     return {
         "status": result.status,
         "reason": result.reason,
         "duration_seconds": result.duration_seconds,
-        **observed,
+        **({"value": asdict(result.value)} if result.value else {}),
     }

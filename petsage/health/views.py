@@ -1,20 +1,22 @@
 """The health blueprints of the main listener: the smoke test, and probes without details."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
 from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Blueprint as DocumentedBlueprint
+from werkzeug.exceptions import HTTPException
 
 from petsage.checks import SMOKE_TEST, Check, Status
+from petsage.config import Config
 from petsage.contract import FAILURE, SUCCESS
-from petsage.health.schemas import (
-    SmokeTestFailureSchema,
-    SmokeTestSchema,
-    contract_holds,
-    smoke_test_body,
-)
-from petsage.health.service import Health, http_status, run_smoke_test
+from petsage.health import schemas
+from petsage.health.monitor import Monitor
+from petsage.health.service import Health, Identity, drain, http_status, run_smoke_test
+from petsage.printable import one_line
+from petsage.scoreboard import Scoreboard
+from petsage.scoreboard import scoreboard as own_scoreboard
 
 v1 = DocumentedBlueprint(
     "Health & Status",
@@ -24,12 +26,18 @@ v1 = DocumentedBlueprint(
 )
 probes = Blueprint("petsage_probes", __name__)
 
-smoke_check = Check(SMOKE_TEST, contract_holds, frozenset({"smoke"}))
+smoke_check = Check(SMOKE_TEST, schemas.contract_holds, frozenset({"smoke"}))
 """The smoke test's own smoke check."""
 
 
 def in_context(app: Flask, check: Check) -> Check:
-    """The check, each run of which has a context of the application, torn down after it."""
+    """The check, each run of which has a context of the application, torn down after it.
+
+    Raises `ValueError` if it is no check.
+    """
+    if not isinstance(check, Check):
+        name = one_line(getattr(check, "__name__", "function"))
+        raise ValueError(f'not a check but a {type(check).__name__}: write Check("name", {name})')  # noqa: TRY004
     run = check.run
 
     def run_in_context() -> object:
@@ -40,11 +48,37 @@ def in_context(app: Flask, check: Check) -> Check:
     return replace(check, run=run_in_context)
 
 
+def add_probes(
+    app: Flask,
+    checks: Iterable[Check],
+    name: str = "PetSage",
+    config: Config | None = None,
+    scoreboard: Scoreboard | None = None,
+) -> Health:
+    """What `petsage.health.init_app` does, without the smoke test's view and check: `petsage.api`
+    has them in its table."""
+    if "petsage" in app.extensions:
+        raise ValueError("init_app was called before on this application")
+    config, scoreboard = config or Config.load(), scoreboard or own_scoreboard
+    run = [in_context(app, check) for check in checks]
+    monitor = Monitor([*run, *config.checks], [drain(scoreboard)])
+    identity = Identity(config.release, config.instance)
+    health = Health(monitor, scoreboard, identity, one_line(name, 100))
+    app.extensions["petsage"] = health
+    app.register_blueprint(probes)
+    refuse_own_rules(app, "/livez", "/readyz", "/startupz")
+    return health
+
+
 def refuse_own_rules(app: Flask, *paths: str) -> None:
-    """Raises `ValueError` if another rule of the application answers one of these paths."""
+    """Raises `ValueError` if one of these paths leads to another rule of the application, or
+    nowhere, as in one that matches hosts."""
     urls = app.url_map.bind(app.config["SERVER_NAME"] or "localhost")
     for path in paths:
-        endpoint, _ = urls.match(path, "GET")
+        try:
+            endpoint, _ = urls.match(path, "GET")
+        except HTTPException as error:
+            raise ValueError(f"{path} does not lead to PetSage: {error.name}") from None
         if app.view_functions[endpoint].__module__ != __name__:
             raise ValueError(f"the application has a rule of its own for {path}: {endpoint!r}")
 
@@ -67,15 +101,15 @@ def answer(health: Health, body: bytes, status: Status, media_type: str) -> Resp
 @v1.route("/smoke-test")
 @v1.response(
     200,
-    SmokeTestSchema,
+    schemas.SmokeTestSchema,
     description="Every critical smoke check holds.",
-    example=SmokeTestSchema().dump(SUCCESS),
+    example=schemas.SmokeTestSchema().dump(SUCCESS),
 )
 @v1.alt_response(
     503,
-    schema=SmokeTestFailureSchema,
+    schema=schemas.SmokeTestFailureSchema,
     description="A critical smoke check fails; `failed` names each one that does.",
-    example=SmokeTestFailureSchema().dump(replace(FAILURE, failed=("database",))),
+    example=schemas.SmokeTestFailureSchema().dump(replace(FAILURE, failed=("database",))),
 )
 def smoke_test() -> Response:
     """Perform a System Smoke Test
@@ -86,29 +120,14 @@ def smoke_test() -> Response:
     health = current_health()
     result = run_smoke_test(health)
     status = Status.FAIL if result.failed else Status.PASS
-    return answer(health, smoke_test_body(result), status, "application/json")
+    return answer(health, schemas.smoke_test_body(result), status, "application/json")
 
 
-@probes.get("/livez")
-def live() -> Response:
-    """Whether this worker can answer at all."""
-    return _bare_answer("live")
-
-
-@probes.get("/readyz")
-def ready() -> Response:
-    """Whether this worker wants traffic."""
-    return _bare_answer("ready")
-
-
-@probes.get("/startupz")
-def startup() -> Response:
-    """Whether this worker has started."""
-    return _bare_answer("startup")
-
-
-def _bare_answer(probe: str) -> Response:
+@probes.get("/livez", defaults={"probe": "live"})
+@probes.get("/readyz", defaults={"probe": "ready"})
+@probes.get("/startupz", defaults={"probe": "startup"})
+def bare_probe(probe: str) -> Response:
     """The main listener is public: the details are on the management listener."""
     health = current_health()
-    status = health.status(probe)
+    status = health.report(probe).status
     return answer(health, b"failed\n" if status is Status.FAIL else b"ok\n", status, "text/plain")

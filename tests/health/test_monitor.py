@@ -113,6 +113,17 @@ def test_a_stale_result_is_used_while_one_refresh_runs_beside():
     assert subject.runs == 2
 
 
+def test_at_its_age_limit_a_result_is_used_and_refreshed():
+    clock, subject = ManualClock(patience_seconds=0.05), Subject()
+    monitor = Monitor([check(run=subject, stale_seconds=30)], clock=clock)
+    first = only(monitor.report("ready"))
+    clock.time += 30
+    subject.go.clear()
+    assert only(monitor.report("ready")) is first
+    wait_until(lambda: subject.runs == 2)
+    subject.go.set()
+
+
 def test_past_its_age_limit_no_result_is_used():
     clock, subject = ManualClock(), Subject()
     monitor = Monitor([check(run=subject, stale_seconds=30)], clock=clock)
@@ -500,6 +511,22 @@ def test_a_report_does_not_wait_for_the_log():
     finally:
         go.set()
         logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "reason"), [(10, "no result within 0.8 s"), (0.5, "timed out after 0.5 s")]
+)
+def test_what_a_check_raises_after_it_was_given_up_is_logged_once(caplog, timeout, reason):
+    clock, subject = ManualClock(patience_seconds=0.05), Subject(OSError("hunter2"), hung=True)
+    monitor = Monitor([check(run=subject, timeout_seconds=timeout)], clock=clock)
+    assert only(monitor.report("ready")).reason == reason
+    subject.go.set()
+    wait_until(lambda: len(caplog.messages) == 2)
+    clock.time, clock.patience_seconds = clock.time + 31, 5
+    assert only(monitor.report("ready")).reason.startswith("raised OSError")
+    change, frames = caplog.messages
+    assert change == f"check database: fail (was not known): {reason}"
+    assert frames.startswith("check database raised at tests.fakes:")
 
 
 def test_a_condition_is_reported_at_once_beside_the_checks():

@@ -83,6 +83,91 @@ def test_anything_else_is_a_fail_that_says_what_a_check_returns(run, name):
     assert len(result.reason) <= 200
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("-inf"), 10**400, Decimal("sNaN")])
+def test_a_number_that_cannot_be_shown_is_a_fail_that_says_so(number):
+    reason = result_of(lambda: number).reason
+    assert " that is NaN or too large: a check returns None, True or a number" in reason
+
+
+class Odd(float):
+    """A number that cannot be converted."""
+
+    def __float__(self):
+        raise ZeroDivisionError
+
+
+class Stranger:
+    """It raises even when it is asked what it is."""
+
+    @property  # type: ignore[misc]
+    def __class__(self):
+        raise RuntimeError
+
+
+class Own(CheckFailed):
+    """A subclass that calls nothing of its base."""
+
+    def __init__(self, reason):
+        self.args = (reason,)
+
+
+@pytest.mark.parametrize("kind", [CheckFailed, CheckWarns])
+@pytest.mark.parametrize("make", [lambda: Odd(1), Stranger, lambda: Decimal("sNaN"), object])
+def test_a_value_that_cannot_be_shown_takes_nothing_of_the_reason(kind, make):
+    result = result_of(raising(kind("the queue is full", value=make())))
+    assert (result.reason, result.value) == ("the queue is full", None)
+    assert result.status is (Status.FAIL if kind is CheckFailed else Status.WARN)
+
+
+def test_a_failure_of_a_class_of_ones_own_keeps_its_reason():
+    assert result_of(raising(Own("the queue is full"))).reason == "the queue is full"
+
+
+class Exits(Exception):
+    """Its message ends the process, if nobody prevents that."""
+
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class Proxy:
+    """A callable that cannot be looked into."""
+
+    @property
+    def __wrapped__(self):
+        raise SystemExit(3)
+
+    def __call__(self):
+        raise OSError
+
+
+class Nameless(type):
+    """The type of a class whose name cannot be read."""
+
+    def __getattribute__(cls, name):
+        if name == "__name__":
+            raise RuntimeError
+        return super().__getattribute__(name)
+
+
+class Unnamed(Exception, metaclass=Nameless):
+    pass
+
+
+@pytest.mark.parametrize(
+    "run", [raising(Exits()), raising(CheckFailed(Exits())), raising(Unnamed()), Proxy()]
+)
+def test_a_run_that_spoils_its_own_report_fails_and_is_run_again(run):
+    clock = ManualClock()
+    monitor = Monitor([check(run=run)], clock=clock)
+    for runs in (1, 2):
+        (result,) = monitor.report("ready").results
+        assert result.status is Status.FAIL
+        assert result.reason.startswith("raised ")
+        assert monitor.past("database").runs[Status.FAIL] == runs
+        clock.time += 31
+
+
 @pytest.mark.parametrize(
     ("error", "critical", "status"),
     [
@@ -223,9 +308,23 @@ class Asynchronous:
         (Subject, "a check is a function, and not a class"),
         (functools.partial(Subject), "a check is a function, and not a class"),
         ("print", "what it runs is a function without parameters"),
+        (lambda app: None, "what it runs is a function without parameters"),
+        (Subject.__call__, "what it runs is a function without parameters"),
         (None, "what it runs is a function without parameters"),
     ],
 )
 def test_what_could_never_fail_is_refused_by_name(run, words):
     with pytest.raises(ValueError, match=f"^check 'stock': {words}"):
         Check("stock", run)
+
+
+def test_a_function_whose_decorator_gives_it_its_arguments_can_be_a_check():
+    def asks(database):
+        raise CheckFailed(database)
+
+    @functools.wraps(asks)
+    def run(*arguments):
+        return asks("down", *arguments)
+
+    for one in (run, functools.partial(asks, "down")):
+        assert result_of(one).reason == "down"

@@ -46,6 +46,16 @@ def test_a_failing_critical_smoke_check_is_a_503_that_names_it(answer):
     )
 
 
+def test_each_answer_names_what_fails_now(config, scoreboard):
+    app, subjects = Flask("embedding"), {"one": Subject(), "other": Subject()}
+    checks = [check(name, subject, fresh_seconds=0) for name, subject in subjects.items()]
+    health.init_app(app, checks, config=config, scoreboard=scoreboard)
+    for failing in (["one"], ["other"], ["one", "other"], ["one"]):
+        for name, subject in subjects.items():
+            subject.error = CheckFailed("down") if name in failing else None
+        assert app.test_client().get("/api/v1/smoke-test").json["failed"] == failing
+
+
 def test_a_smoke_check_that_is_not_critical_does_not_fail_the_smoke_test(answer):
     response = answer("/api/v1/smoke-test", check("db", Subject(CheckFailed("x")), critical=False))
     assert response.data == BODY
