@@ -1,15 +1,19 @@
 """JSON, written in one line and read strictly."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 
 def json_line(data: Any) -> bytes:
     """Compact JSON in UTF-8, keys in the order given, with a newline at the end.
 
-    A lone surrogate is written as its escape. Raises `ValueError` for NaN and infinities.
+    A `datetime` is written as RFC 3339 has it, a lone surrogate as its escape. Raises `ValueError`
+    for NaN and infinities.
     """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=datetime.isoformat
+    )
     return text.encode(errors="backslashreplace") + b"\n"  # Python's \ud800 is JSON's too
 
 

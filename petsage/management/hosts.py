@@ -14,13 +14,9 @@ from petsage.address import Address
 
 def is_literal(host: str) -> bool:
     """Whether the header, its port aside, is an IP literal or `localhost` (RFC 9110, 7.2)."""
-    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", host, re.ASCII)
-    if not found:
-        return False
     try:
-        return (found[2] or "").lower() == "localhost" or bool(
-            ipaddress.IPv6Address(found[1]) if found[1] else ipaddress.IPv4Address(found[2])
-        )
+        name = Address.parse(host if re.search(r":[0-9]+$", host) else f"{host}:80").host
+        return name.lower() == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 

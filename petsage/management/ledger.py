@@ -16,7 +16,7 @@ class Entry:
     """What one agent was answered by one probe, once or several times in a row."""
 
     probe: str
-    choice: str
+    asked: str
     """Which of the probe's checks were asked for; empty if all."""
     agent: str
     """As it calls itself, in one line of 200 characters at most."""
@@ -48,18 +48,18 @@ class Ledger:
         code: int,
         reason: str,
         now: float,
-        choice: str = "",
+        asked: str = "",
         failed: tuple[str, ...] = (),
     ) -> None:
         """Remembers one answer."""
-        new = Entry(probe, choice, one_line(agent), code, failed, one_line(reason), now, now)
+        new = Entry(probe, asked, one_line(agent), code, failed, one_line(reason), now, now)
         with self._lock:
             self._answers[probe, code] += 1
             self._entries.append(self._merged(new))
 
     def _merged(self, new: Entry) -> Entry:
         for entry in reversed(self._entries):
-            if (entry.probe, entry.choice, entry.agent) == (new.probe, new.choice, new.agent):
+            if (entry.probe, entry.asked, entry.agent) == (new.probe, new.asked, new.agent):
                 if (entry.code, entry.failed) != (new.code, new.failed):
                     break
                 self._entries.remove(entry)

@@ -1,14 +1,12 @@
 """What Prometheus reads. A scrape is an ask, as a probe is."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-from petsage.checks import Check, Result, Status
+from petsage.checks import Result, Status
 from petsage.config import package_version
 from petsage.health.history import Past
 from petsage.health.report import SCRAPE
@@ -19,86 +17,66 @@ _Samples = Iterable[tuple[tuple[str, ...], float]]
 """Each with the values of its labels."""
 
 
-def registry(health: Health, ledger: Ledger) -> CollectorRegistry:
-    """A registry of this instance's own."""
-    made = CollectorRegistry()
-    made.register(HealthCollector(health, ledger))
-    return made
-
-
-class HealthCollector(Collector):
-    """Reads an instance's health. Labels are names of checks, units, and words of PetSage's, all
-    bounded: nothing that a client sends becomes one."""
-
-    def __init__(self, health: Health, ledger: Ledger) -> None:
-        self._health = health
-        self._ledger = ledger
-
-    def collect(self) -> Iterable[Metric]:
-        """All families, each with its samples of this moment."""
-        scrape = _Scrape.of(self._health, self._ledger)
-        for name, (kind, labels, samples) in _FAMILIES.items():
-            family = kind(name, " ".join((samples.__doc__ or name).split()), labels=labels)
-            for values, number in samples(scrape):
-                family.add_metric(values, number)
-            yield family
-        identity = self._health.identity
-        info = {
-            "release": identity.release,
-            "instance": identity.instance,
-            "version": package_version(),
-        }
-        yield InfoMetricFamily("petsage", "What is running.", info)
-
-
 @dataclass(frozen=True, slots=True)
-class _Scrape:
-    """What all families are read from."""
+class Scrape:
+    """What all families are read from. Labels are names of checks, units, and words of PetSage's,
+    all bounded: nothing that a client sends becomes one."""
 
     health: Health
     ledger: Ledger
-    results: tuple[Result, ...]
-    unknown: tuple[str, ...]
-    """Dependencies of which nothing is known: only the smoke test asks for them, and nobody did."""
-    pasts: dict[str, Past]
-    """Of each check that runs, by name."""
     now: float
+    results: Mapping[str, Result]
+    """What is known of each check and condition, by name."""
+    pasts: Mapping[str, Past]
+    """Of each check that runs, by name."""
+    last: Mapping[str, Result]
+    """Of each check that has run: its last run's."""
 
     @classmethod
-    def of(cls, health: Health, ledger: Ledger) -> "_Scrape":
+    def of(cls, health: Health, ledger: Ledger) -> "Scrape":
+        """Asks. Checks that only the smoke probe asks for are shown, and not run."""
         monitor = health.monitor
-        results = {result.name: result for result in monitor.report(SCRAPE).results}
+        reported = {result.name: result for result in monitor.report(SCRAPE).results}
         now = monitor.clock.now()
         pasts = {check.name: monitor.past(check.name) for check in monitor.checks}
-        for check in monitor.checks:  # those of the smoke probe alone are shown, and not run
-            if check.name not in results and (last := _last(pasts[check.name], check, now)):
-                results[check.name] = last
-        external = [check.name for check in monitor.checks if check.external]
-        unknown = tuple(name for name in external if name not in results)
-        return cls(health, ledger, tuple(results.values()), unknown, pasts, now)
+        last = {name: past.results[-1] for name, past in pasts.items() if past.results}
+        oldest = {check.name: now - check.stale_seconds for check in monitor.checks}
+        usable = {name: result for name, result in last.items() if result.at >= oldest[name]}
+        return cls(health, ledger, now, usable | reported, pasts, last)
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, each with its samples of this moment."""
+        for name, (kind, labels, samples) in _FAMILIES.items():
+            family = kind(name, " ".join((samples.__doc__ or name).split()), labels=labels)
+            for values, number in samples(self):
+                family.add_metric(values, number)
+            yield family
+        info = {**asdict(self.health.identity), "version": package_version()}
+        yield InfoMetricFamily("petsage", "What is running.", info)
 
     def statuses(self) -> _Samples:
         """1 for the status that a check has, 0 for the others; all 0 for a dependency that only the
         smoke test asks for, while nothing is known of it."""
-        known = ((result.name, result.status) for result in self.results)
+        external = {check.name: None for check in self.health.monitor.checks if check.external}
+        known = {name: result.status for name, result in self.results.items()}
         return (
             ((name, status.value), has is status)
-            for name, has in (*known, *((name, None) for name in self.unknown))
+            for name, has in {**external, **known}.items()
             for status in Status
         )
 
     def values(self) -> _Samples:
         """What a check has observed."""
-        values = ((result.name, result.value) for result in self.results)
+        values = ((name, result.value) for name, result in self.results.items())
         return (((name, value.unit), value.number) for name, value in values if value)
 
     def durations(self) -> _Samples:
         """How long a check's last run took."""
-        return (((last.name,), last.duration_seconds) for last in self._last_runs())
+        return (((name,), last.duration_seconds) for name, last in self.last.items())
 
     def ages(self) -> _Samples:
         """How long ago a check's last run ended."""
-        return (((last.name,), max(0.0, self.now - last.at)) for last in self._last_runs())
+        return (((name,), max(0.0, self.now - last.at)) for name, last in self.last.items())
 
     def runs(self) -> _Samples:
         """Runs of a check, by outcome."""
@@ -117,7 +95,7 @@ class _Scrape:
         """How many threads of an application worker have a request."""
         return [((str(n),), slot.busy) for n, slot in enumerate(self.health.scoreboard.slots(), 1)]
 
-    def oldest_requests(self) -> _Samples:
+    def oldest(self) -> _Samples:
         """How long an application worker's oldest request runs; 0 if it has none."""
         slots = enumerate(self.health.scoreboard.slots(), 1)
         began = [(str(n), slot.oldest_at) for n, slot in slots]
@@ -132,30 +110,17 @@ class _Scrape:
         answers = sorted(self.ledger.answers().items())
         return (((probe, str(code)), count) for (probe, code), count in answers)
 
-    def _last_runs(self) -> Iterable[Result]:
-        return (past.results[-1] for past in self.pasts.values() if past.results)
-
-
-def _last(past: Past, check: Check, now: float) -> Result | None:
-    """The last result, if it is not too old to be used."""
-    last = past.results[-1] if past.results else None
-    return last if last and now - last.at <= check.stale_seconds else None
-
 
 # Each with its type, its labels, and what yields its samples, whose docstring is its help.
 _FAMILIES = {
-    "petsage_check_status": (GaugeMetricFamily, ("check", "status"), _Scrape.statuses),
-    "petsage_check_value": (GaugeMetricFamily, ("check", "unit"), _Scrape.values),
-    "petsage_check_duration_seconds": (GaugeMetricFamily, ("check",), _Scrape.durations),
-    "petsage_check_age_seconds": (GaugeMetricFamily, ("check",), _Scrape.ages),
-    "petsage_check_runs": (CounterMetricFamily, ("check", "outcome"), _Scrape.runs),
-    "petsage_last_request_finished_age_seconds": (GaugeMetricFamily, (), _Scrape.finished),
-    "petsage_worker_busy_threads": (GaugeMetricFamily, ("worker",), _Scrape.busy_threads),
-    "petsage_worker_oldest_request_seconds": (
-        GaugeMetricFamily,
-        ("worker",),
-        _Scrape.oldest_requests,
-    ),
-    "petsage_draining": (GaugeMetricFamily, (), _Scrape.draining),
-    "petsage_probe_answers": (CounterMetricFamily, ("probe", "code"), _Scrape.answers),
+    "petsage_check_status": (GaugeMetricFamily, ("check", "status"), Scrape.statuses),
+    "petsage_check_value": (GaugeMetricFamily, ("check", "unit"), Scrape.values),
+    "petsage_check_duration_seconds": (GaugeMetricFamily, ("check",), Scrape.durations),
+    "petsage_check_age_seconds": (GaugeMetricFamily, ("check",), Scrape.ages),
+    "petsage_check_runs": (CounterMetricFamily, ("check", "outcome"), Scrape.runs),
+    "petsage_last_request_finished_age_seconds": (GaugeMetricFamily, (), Scrape.finished),
+    "petsage_worker_busy_threads": (GaugeMetricFamily, ("worker",), Scrape.busy_threads),
+    "petsage_worker_oldest_request_seconds": (GaugeMetricFamily, ("worker",), Scrape.oldest),
+    "petsage_draining": (GaugeMetricFamily, (), Scrape.draining),
+    "petsage_probe_answers": (CounterMetricFamily, ("probe", "code"), Scrape.answers),
 }

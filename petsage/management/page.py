@@ -1,17 +1,18 @@
 """The status page as HTML, under a policy that allows nothing but its own style and script."""
 
 import base64
-import functools
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from importlib.resources import files
+from typing import Any
 
 from flask import render_template
 from markupsafe import Markup
 
 from petsage.checks import Result, Status
 from petsage.health.history import RESULTS, Change
-from petsage.management.status import Overview
+from petsage.management.documents import moment
 
 FLAP_SECONDS = 600
 
@@ -19,45 +20,39 @@ _STEP, _WIDTH, _HALF = 4, 3, 12  # of a picture, in pixels
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
-def render(page: Overview, whole: bool = False) -> str:
-    """The page; `whole` opens its lists. Only within an application's context."""
-    style, script, _ = _pieces()
-    return render_template(
-        "status.html",
-        page=page,
-        changes=grouped(page.changes),
-        flap_seconds=FLAP_SECONDS,
-        open=whole,
-        style=style,
-        script=script,
-        bars=bars,
-        counts=counts,
-        span=span,
-    )
-
-
-def security_policy() -> str:
-    """The page's Content-Security-Policy: nothing but its own style and script, no other host."""
-    return _pieces()[2]
-
-
-@functools.cache
-def _pieces() -> tuple[Markup, Markup, str]:
-    """The style, the script, and a policy that allows these two to the byte."""
-    folder = files("petsage.management") / "templates"
-    style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("status.css", "status.js")
-    )
-    policy = (
-        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)};"
-        " connect-src 'self'; img-src data:;"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return Markup(style), Markup(script), policy  # noqa: S704
+def _text(name: str) -> str:
+    return (files("petsage.management") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+_STYLE, _SCRIPT = _text("status.css"), _text("status.js")
+
+SECURITY_POLICY = (
+    f"default-src 'none'; style-src {_digest(_STYLE)}; script-src {_digest(_SCRIPT)};"
+    " connect-src 'self'; img-src data:;"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's Content-Security-Policy: its own style and script to the byte, no other host."""
+
+
+def render(page: dict[str, Any], whole: bool = False) -> str:
+    """The page; `whole` opens its lists. Only within an application's context."""
+    return render_template(
+        "status.html",
+        page=page,
+        time=partial(moment, page["zero"]),
+        changes=grouped(page["changes"]),
+        flap_seconds=FLAP_SECONDS,
+        open=whole,
+        style=Markup(_STYLE),  # noqa: S704
+        script=Markup(_SCRIPT),  # noqa: S704
+        bars=bars,
+        counts=counts,
+        span=span,
+    )
 
 
 def grouped(changes: Iterable[Change]) -> list[tuple[Change, int]]:
@@ -69,16 +64,13 @@ def grouped(changes: Iterable[Change]) -> list[tuple[Change, int]]:
     latest: dict[str, list[Change]] = {}
     for change in changes:
         group = latest.get(change.name)
-        if group and group[0].result.at - change.result.at <= FLAP_SECONDS:
-            group.append(change)
-        else:
-            latest[change.name] = [change]
-            groups.append(latest[change.name])
-    rows = [
-        row
-        for group in groups
-        for row in ([(group[0], len(group))] if len(group) > 3 else [(one, 1) for one in group])
-    ]
+        if not group or group[0].result.at - change.result.at > FLAP_SECONDS:
+            group = latest[change.name] = []
+            groups.append(group)
+        group.append(change)
+    rows: list[tuple[Change, int]] = []
+    for group in groups:
+        rows += [(group[0], len(group))] if len(group) > 3 else [(one, 1) for one in group]
     return sorted(rows, key=lambda row: row[0].result.at, reverse=True)
 
 

@@ -4,13 +4,14 @@ It reads what each worker writes into its slot of the scoreboard; no request is 
 not stuck: while requests end, no worker is held. Idle is not stuck either.
 """
 
-import socket
+import time
 from collections.abc import Callable, Sequence
 
 from petsage.address import Address
 from petsage.clock import Clock
 from petsage.health.report import Caution, Condition
 from petsage.scoreboard import Scoreboard, Slot
+from petsage.sockets import connect, connect_unix
 
 READY_SECONDS = 5
 """How long all workers may be held before readiness fails."""
@@ -50,12 +51,12 @@ class Workers:
         held = [held_seconds(slot, now) for slot in slots]
         silent = self._silent_seconds(now, slots)
         blocked = max(min(held, default=0.0), silent)
-        some = self._some_held(now, slots)
+        warning = self._warning(now, slots)
         reason = "no worker is free" if blocked > silent else "nobody accepts connections"
         reason = f"{reason} for {blocked:.0f} s"
         return {
-            "live": reason if self._is_dead(now, slots, blocked, silent >= blocked) else some,
-            "ready": reason if blocked >= READY_SECONDS else some,
+            "live": reason if self._is_dead(now, slots, blocked, silent >= blocked) else warning,
+            "ready": reason if blocked >= READY_SECONDS else warning,
             "startup": "" if any(slot.has_begun for slot in slots) else "no worker has begun yet",
         }
 
@@ -78,7 +79,8 @@ class Workers:
         is_blocked = blocked >= min(READY_SECONDS, self._stuck_seconds / 2)
         return is_blocked and is_in_vain and is_long_ago
 
-    def _some_held(self, now: float, slots: Sequence[Slot]) -> str:
+    def _warning(self, now: float, slots: Sequence[Slot]) -> str:
+        """That a part of the workers is held."""
         held = [slot for slot in slots if held_seconds(slot, now) >= self._stuck_seconds]
         if not held:
             return ""
@@ -105,14 +107,13 @@ def held_seconds(slot: Slot, now: float) -> float:
 def listens(address: Address) -> bool:
     """Whether anybody listens there: one connect, which no application sees. A full queue is
     somebody's."""
-    kind = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    deadline = time.monotonic() + _CONNECT_SECONDS
     host = _THIS_HOST.get(address.host, address.host)
-    with socket.socket(socket.AF_UNIX if address.path else kind) as client:
-        client.settimeout(_CONNECT_SECONDS)
-        try:
-            client.connect(address.path or (host, address.port))
-        except (TimeoutError, BlockingIOError):
-            return True
-        except OSError:
-            return False
+    try:
+        if address.path:
+            connect_unix(address.path, deadline).close()
+        else:
+            connect((host,), address.port, deadline)[0].close()
+    except OSError as error:
+        return isinstance(error, TimeoutError | BlockingIOError)
     return True

@@ -39,7 +39,7 @@ def test_who_asks_for_one_check_has_another_entry_than_who_asks_for_all():
     ledger = Ledger(0)
     for choice in ("", "disk", "", "without disk"):
         ledger.enter("ready", "curl", 200, "", 1, choice)
-    assert [(e.choice, e.times) for e in ledger.entries()] == [
+    assert [(e.asked, e.times) for e in ledger.entries()] == [
         ("without disk", 1),
         ("", 2),
         ("disk", 1),

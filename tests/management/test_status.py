@@ -113,7 +113,7 @@ def test_the_ledger_shows_who_probed_and_what_was_answered(mixed):
     mixed.get("/nope")
     ledger = mixed.get("/status", headers=JSON).json["ledger"]
     assert {e["agent"] for e in ledger} == {"kube-probe/1.31"}
-    assert [(e["probe"], e["asked"], e["code"], e["told"]) for e in reversed(ledger)] == [
+    assert [(e["probe"], e["asked"], e["code"], e["reason"]) for e in reversed(ledger)] == [
         ("live", "", 200, ""),
         ("ready", "", 503, "database: connection refused"),
         ("ready", "without database", 200, ""),
