@@ -5,8 +5,9 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,83 +37,66 @@ class ConfigError(PetSageError):
     exit_code = os.EX_CONFIG
 
 
-class _AddressField(fields.Field[Address]):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Address:
-        try:
-            return Address.parse(value)
-        except ValueError:
-            raise ValidationError(
-                "must be host:port, [ipv6]:port or unix:/absolute/path (107 bytes at most)"
-            ) from None
+def _reads(reader: fields.Field[Any]) -> dict[str, fields.Field[Any]]:
+    """The metadata of a setting: how the text of its variable is read."""
+    return {"reads": reader}
 
 
-class _ChecksField(fields.Field[tuple[Check, ...]]):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[Check, ...]:
-        # Here, for the time that a start takes: few instances declare a dependency.
-        from petsage.dependencies.declaration import declared_checks
-
-        return declared_checks(value)
-
-
-class _ChecksFileField(_ChecksField):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[Check, ...]:
-        if "checks" in data:
-            raise ValidationError("PETSAGE_CHECKS is set too: leave one of them out")
-        try:
-            text = Path(value).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ValidationError(f"cannot be read: {error.strerror}") from None
-        except ValueError:
-            raise ValidationError("is not UTF-8") from None
-        return super()._deserialize(text, attr, data, **kwargs)
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError:
+        raise ValidationError(
+            "must be host:port, [ipv6]:port or unix:/absolute/path (107 bytes at most)"
+        ) from None
 
 
-def _whole(low: int, high: int) -> fields.Integer:
-    message = f"must be a whole number from {low} to {high}"
-    return fields.Integer(
-        validate=validate.Range(low, high, error=message), error_messages={"invalid": message}
-    )
+def _checks(text: str) -> tuple[Check, ...]:
+    # Here, for the time that a start takes: few instances declare a dependency.
+    from petsage.dependencies.declaration import declared_checks
+
+    return declared_checks(text)
 
 
-def _seconds(low: int, high: int) -> fields.Float:
-    message = f"must be a number of seconds from {low} to {high}"
-    return fields.Float(
-        validate=validate.Range(low, high, error=message),
-        error_messages={"invalid": message, "special": message},
-    )
+def _checks_of_file(path: str) -> tuple[Check, ...]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValidationError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValidationError("is not UTF-8") from None
+    return _checks(text)
 
 
-def _choice(*choices: str) -> fields.String:
-    return fields.String(validate=validate.OneOf(choices, error=f"must be {' or '.join(choices)}"))
+def _number(
+    kind: type[fields.Integer | fields.Float], what: str, low: int, high: int
+) -> dict[str, fields.Field[Any]]:
+    message = f"must be {what} from {low} to {high}"
+    valid = validate.Range(low, high, error=message)
+    return _reads(kind(validate=valid, error_messages={"invalid": message, "special": message}))
 
 
-def _header_value() -> fields.String:
-    # It goes into a header and a metric's label, so: no spaces, no control characters.
-    return fields.String(
-        validate=validate.Regexp(
-            rf"{RELEASE.pattern}\Z",
-            error="must be 1 to 128 printable ASCII characters without spaces",
-        )
-    )
+def _text(*valid: Callable[[str], object]) -> dict[str, fields.Field[Any]]:
+    return _reads(fields.String(validate=valid))
 
 
-class ConfigSchema(Schema):
-    """Each field is one variable: its name in capitals behind `PETSAGE_`."""
+def _choice(*choices: str) -> dict[str, fields.Field[Any]]:
+    return _text(validate.OneOf(choices, error=f"must be {' or '.join(choices)}"))
 
-    bind = _AddressField()
-    management_bind = _AddressField()
-    workers = _whole(1, 1024)
-    threads = _whole(1, 1024)
-    checks = _ChecksField()
-    checks_file = _ChecksFileField()
-    drain_seconds = _seconds(0, 3600)
-    graceful_seconds = _whole(1, 3600)
-    stuck_seconds = _seconds(0, 86400)
-    release = _header_value()
-    instance = _header_value()
-    proxies = _whole(0, 16)
-    log_format = _choice("text", "json")
-    log_level = _choice("debug", "info", "warning", "error")
+
+def _as_baked(release: str) -> None:
+    """An image says what it was built as: a variable beside it can only be wrong."""
+    if (baked := baked_release()) and release != baked:
+        raise ValidationError(f"this image was built as release {baked}; leave the variable out")
+
+
+_ADDRESS = _reads(fields.Function(deserialize=_address))
+_WHOLE = partial(_number, fields.Integer, "a whole number")
+_SECONDS = partial(_number, fields.Float, "a number of seconds")
+# It goes into a header and a metric's label, so: no spaces, no control characters.
+_PRINTABLE = validate.Regexp(
+    rf"{RELEASE.pattern}\Z", error="must be 1 to 128 printable ASCII characters without spaces"
+)
 
 
 @functools.cache
@@ -121,35 +105,41 @@ def package_version() -> str:
     return version("petsage")
 
 
+def _release() -> str:
+    return baked_release() or package_version()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that can be set, with its default. `Config.load()` reads the environment."""
+    """Everything that can be set: each setting with its default, and with how its variable is read,
+    whose name is the setting's in capitals behind `PETSAGE_`."""
 
-    bind: Address = field(default=Address("127.0.0.1", 8000))
+    bind: Address = field(default=Address("127.0.0.1", 8000), metadata=_ADDRESS)
     """The main listener."""
-    management_bind: Address = field(default=Address("127.0.0.1", 8001))
+    management_bind: Address = field(default=Address("127.0.0.1", 8001), metadata=_ADDRESS)
     """The management listener: never to be exposed by a proxy."""
-    workers: int = field(default_factory=available_cpus)
+    workers: int = field(default_factory=available_cpus, metadata=_WHOLE(1, 1024))
     """Application workers; the probe worker comes on top."""
-    threads: int = 4
+    threads: int = field(default=4, metadata=_WHOLE(1, 1024))
     """Threads of each application worker."""
-    checks: tuple[Check, ...] = field(default=(), repr=False)
-    """The declared dependencies, each as a check."""
-    drain_seconds: float = 5
+    drain_seconds: float = field(default=5, metadata=_SECONDS(0, 3600))
     """How long readiness says no before the real stop begins."""
-    graceful_seconds: int = 30
+    graceful_seconds: int = field(default=30, metadata=_WHOLE(1, 3600))
     """How long a stopping worker may finish what it has accepted."""
-    stuck_seconds: float = 120
-    """How long an ask to the workers may stay without any finished request before the live probe
-    fails; 0 turns that off."""
-    release: str = field(default_factory=lambda: baked_release() or package_version())
+    stuck_seconds: float = field(default=120, metadata=_SECONDS(0, 86400))
+    """How long all threads of a worker may be held before it is replaced; 0 turns that off."""
+    release: str = field(default_factory=_release, metadata=_text(_PRINTABLE, _as_baked))
     """What is running: the release that the image was built as, or else the package's version."""
-    instance: str = ""
+    instance: str = field(default="", metadata=_text(_PRINTABLE))
     """Which copy of it; by default a short hash of host name and bind address."""
-    proxies: int = 0
+    proxies: int = field(default=0, metadata=_WHOLE(0, 16))
     """How many proxies in front may be believed about the client's address."""
-    log_format: str = "text"
-    log_level: str = "info"
+    log_format: str = field(default="text", metadata=_choice("text", "json"))
+    log_level: str = field(default="info", metadata=_choice("debug", "info", "warning", "error"))
+    checks: tuple[Check, ...] = field(
+        default=(), repr=False, metadata=_reads(fields.Function(deserialize=_checks))
+    )
+    """The declared dependencies, each as a check."""
 
     def __post_init__(self) -> None:
         if not self.instance:
@@ -164,13 +154,13 @@ class Config:
         A variable set to nothing counts as not set. Raises `ConfigError` with all that is wrong.
         """
         values, problems = _own_variables(os.environ if environ is None else environ)
+        if "checks" in values and values.pop("checks_file", ""):
+            problems.append("PETSAGE_CHECKS_FILE: PETSAGE_CHECKS is set too: leave one of them out")
         try:
             loaded = ConfigSchema().load(values)
         except ValidationError as error:
             for name, messages in error.messages_dict.items():
                 problems += [f"{_variable(name)}: {message}" for message in messages]
-        else:
-            problems += _contradicted(loaded.get("release"), baked_release())
         if problems:
             raise ConfigError(*problems)
         if "checks_file" in loaded:
@@ -178,11 +168,11 @@ class Config:
         return cls(**loaded)
 
 
-def _contradicted(given: str | None, baked: str | None) -> list[str]:
-    """An image tells what it was built as: a variable beside it can only be wrong."""
-    if given is None or baked is None or given == baked:
-        return []
-    return [f"PETSAGE_RELEASE: this image was built as release {baked}; leave the variable out"]
+ConfigSchema = Schema.from_dict(
+    {name: setting.metadata["reads"] for name, setting in Config.__dataclass_fields__.items()}
+    | {"checks_file": fields.Function(deserialize=_checks_of_file)}
+)
+"""What loads the variables."""
 
 
 def _variable(field_name: str) -> str:

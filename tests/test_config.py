@@ -87,7 +87,7 @@ def test_a_variable_set_to_nothing_is_not_set():
     assert Config.load({"PETSAGE_WORKERS": " "}).workers == available_cpus()
 
 
-def test_all_that_is_wrong_is_told_at_once_with_what_is_allowed():
+def test_all_that_is_wrong_is_reported_at_once_with_what_is_allowed():
     assert problems(
         BIND="localhost", WORKERS="many", DRAIN_SECONDS="-1", LOG_FORMAT="xml", WORKRES="2"
     ) == [
