@@ -6,10 +6,11 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, MethodType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from petsage.checks import whereabouts
 from petsage.errors import PetSageError
@@ -17,7 +18,6 @@ from petsage.printable import one_line
 
 _NAME = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+)(?P<called>\(\))?")
 _BARE = (str, bytes, int, float, type)
-_HOLDERS = (dict, list, tuple, MethodType, functools.partial, FunctionType)
 _MOST = 2000
 """How many objects are looked at: a wrapped application is near."""
 
@@ -35,8 +35,8 @@ def load(name: str) -> object:
     """
     found = _NAME.fullmatch(name)
     if not found:
-        shown = one_line(repr(name))
-        raise ApplicationError(f"{shown} is not of the form package.module:app or package:create()")
+        given = one_line(repr(name))
+        raise ApplicationError(f"{given} is not of the form package.module:app or package:create()")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -83,23 +83,22 @@ def attributes(one: object) -> dict[str, object]:
 
 def _held(one: object) -> Iterator[object]:
     yield from attributes(one).values()
-    if type(one) not in _HOLDERS:  # isinstance would ask a stand-in what it stands for
-        return
-    if isinstance(one, dict):
-        yield from one.values()
-    elif isinstance(one, list | tuple):
-        yield from one
-    elif isinstance(one, MethodType):
-        yield one.__self__
-    elif isinstance(one, functools.partial):
-        yield from (one.func, *one.args, *one.keywords.values())
-    elif isinstance(one, FunctionType):
-        yield from _closed_over(one)
+    # By the type: isinstance would ask a stand-in what it stands for.
+    yield from _HELD.get(type(one), lambda _: ())(one)
 
 
 def _closed_over(function: FunctionType) -> Iterator[object]:
     for cell in function.__closure__ or ():
-        try:
+        with suppress(ValueError):  # it is still empty
             yield cell.cell_contents
-        except ValueError:  # it is still empty
-            continue
+
+
+_HELD: dict[type, Callable[[Any], Iterable[object]]] = {
+    dict: dict.values,
+    list: iter,
+    tuple: iter,
+    MethodType: lambda method: (method.__self__,),
+    functools.partial: lambda partial: (partial.func, *partial.args, *partial.keywords.values()),
+    FunctionType: _closed_over,
+}
+"""What an object of one of these types holds besides its attributes."""

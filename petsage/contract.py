@@ -246,7 +246,7 @@ def _body(answer: Answer) -> Breach | None:
     if not isinstance(data, dict):
         return wrong("body", "an object", _printed(data))
     wanted = _members(SUCCESS)
-    keys = [key for key in sorted(wanted.keys() | data.keys()) if not _same(key, wanted, data)]
+    keys = [key for key in sorted(wanted | data) if wanted.get(key, ...) != data.get(key, ...)]
     return wrong("body", _listed(wanted, keys), _listed(data, keys)) if keys else None
 
 
@@ -273,10 +273,6 @@ def _members(result: SmokeTest) -> dict[str, Any]:
     members = asdict(result)
     del members["failed"]
     return members
-
-
-def _same(key: str, one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    return key in one and key in other and one[key] == other[key]
 
 
 def _listed(data: Mapping[str, object], keys: list[str]) -> str:

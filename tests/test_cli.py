@@ -12,7 +12,7 @@ def petsage(*arguments):
     return subprocess.run([PETSAGE, *arguments], capture_output=True, text=True, timeout=60)
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     done = petsage("--version")
     assert (done.returncode, done.stdout) == (0, f"petsage {package_version()}\n")
 

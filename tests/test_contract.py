@@ -39,7 +39,7 @@ def test_what_is_as_expected_is_no_breach(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("status=201-299", "status: expected 201-299, saw 200"),
         ("json:/status=DOWN", "json:/status: expected DOWN, saw UP"),
@@ -56,12 +56,12 @@ def test_what_is_as_expected_is_no_breach(text: str) -> None:
         ("body=DOWN", 'body: expected DOWN, saw {"status": "UP", "version'),
     ],
 )
-def test_what_is_not_as_expected_is_told_exactly(text: str, told: str) -> None:
-    assert str(expectation(text)(answer(x_ready="yes"))).startswith(told)
+def test_what_is_not_as_expected_is_named_exactly(text: str, words: str) -> None:
+    assert str(expectation(text)(answer(x_ready="yes"))).startswith(words)
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "words"),
     [
         (b"<html>", "json:/status: expected UP, saw no JSON: Expecting value"),
         (b'{"status":"DOWN","status":"UP"}', "saw no JSON: a key twice"),
@@ -70,8 +70,8 @@ def test_what_is_not_as_expected_is_told_exactly(text: str, told: str) -> None:
         (b" " * (MAX_BODY_BYTES + 1), f"body: expected at most {MAX_BODY_BYTES} bytes, saw more"),
     ],
 )
-def test_json_is_read_strictly_and_to_a_bound(body: bytes, told: str) -> None:
-    assert told in str(expectation("json:/status=UP")(answer(body)))
+def test_json_is_read_strictly_and_to_a_bound(body: bytes, words: str) -> None:
+    assert words in str(expectation("json:/status=UP")(answer(body)))
 
 
 def test_a_status_of_2xx_is_expected_where_none_is_named() -> None:
@@ -81,7 +81,7 @@ def test_a_status_of_2xx_is_expected_where_none_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("stauts=200", "did you mean status?"),
         ("status=2xx", "as in status=200 or status=200-299"),
@@ -93,8 +93,8 @@ def test_a_status_of_2xx_is_expected_where_none_is_named() -> None:
         ("UP", "json:/POINTER=VALUE"),
     ],
 )
-def test_a_wrong_expectation_says_what_would_be_right(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_a_wrong_expectation_says_what_would_be_right(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
         expectation(text)
 
 

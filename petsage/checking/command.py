@@ -12,6 +12,7 @@ from petsage.checking import run as checking
 from petsage.checks import Check, Status
 from petsage.config import Config
 from petsage.dependencies.declaration import checks_from_urls
+from petsage.health.report import Report
 from petsage.health.service import Health
 from petsage.options import seconds_or_0
 
@@ -48,14 +49,17 @@ def command(
     if not checks:
         raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
     logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
-    progress = checking.Progress(sys.stderr)
     try:
-        report = checking.run(checks, wait_seconds, progress)
+        report = checking.run(checks, wait_seconds, _progress)
     finally:
-        progress.clear()
+        checking.show_progress("")
     click.echo(checking.as_json(report) if as_json else checking.as_table(report), nl=False)
     if report.status is Status.FAIL:
         raise click.exceptions.Exit(1)
+
+
+def _progress(report: Report, left: float) -> None:
+    checking.show_progress(f"waiting {left:.0f} s for {', '.join(report.failed)}")
 
 
 def _checks_of_application(name: str) -> tuple[Check, ...]:

@@ -1,15 +1,16 @@
 """Runs checks for a person, a container or a cron line: once, or until they hold."""
 
+import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import TextIO
+from collections.abc import Callable, Collection
+
+import click
 
 from petsage.checks import Check, Status
 from petsage.clock import Clock, SystemClock
 from petsage.health.monitor import Monitor
-from petsage.health.report import LIMITS, Limits, Report
+from petsage.health.report import ALL, Limits, Report
 from petsage.health.schemas import result_fields
 from petsage.json_text import json_line
 
@@ -17,7 +18,7 @@ _PAUSE_SECONDS = 1.0
 
 
 def run(
-    checks: Iterable[Check],
+    checks: Collection[Check],
     wait_seconds: float = 0,
     progress: Callable[[Report, float], None] = lambda _report, _left: None,
     clock: Clock | None = None,
@@ -28,14 +29,12 @@ def run(
     called before each pause, with the report and the seconds that are left.
     """
     clock = clock or SystemClock()
-    asked = [replace(check, probes=frozenset({"smoke"})) for check in checks]
-    slowest = max((check.timeout_seconds for check in asked), default=0.0)
-    # No result is used twice.
-    limits = Limits(deadline_seconds=slowest, fresh_seconds=0, stale_seconds=_PAUSE_SECONDS / 2)
-    monitor = Monitor(asked, clock=clock, limits={**LIMITS, "smoke": limits})
+    slowest = max((check.timeout_seconds for check in checks), default=0.0)
+    limits = Limits(deadline_seconds=slowest, fresh_seconds=0)  # no result is used twice
+    monitor = Monitor(checks, clock=clock, limits={ALL: limits})
     end = clock.now() + wait_seconds
     while True:
-        report = monitor.report("smoke")
+        report = monitor.report(ALL)
         left = end - clock.now()
         if report.status is not Status.FAIL or left <= 0:
             return report
@@ -43,27 +42,10 @@ def run(
         clock.wait(threading.Event(), min(_PAUSE_SECONDS, left))
 
 
-class Progress:
-    """Shows on a terminal, in one line, which checks still fail; elsewhere it writes nothing."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._written = False
-
-    def __call__(self, report: Report, left: float) -> None:
-        if self._stream.isatty():
-            line = f"waiting {left:.0f} s for {', '.join(report.failed)}"
-            self._write(line[: shutil.get_terminal_size().columns - 1])
-            self._written = True
-
-    def clear(self) -> None:
-        """Empties the line, for the result."""
-        if self._written:
-            self._write("")
-
-    def _write(self, line: str) -> None:
-        self._stream.write(f"\r\x1b[K{line}")
-        self._stream.flush()
+def show_progress(line: str) -> None:
+    """Shows a line on the terminal, in place of the one before. Elsewhere it writes nothing."""
+    if os.isatty(2):
+        click.echo(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", nl=False, err=True)
 
 
 def as_table(report: Report) -> str:

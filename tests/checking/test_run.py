@@ -76,7 +76,7 @@ def test_without_waiting_it_is_run_once():
 
 
 def test_it_is_run_again_until_it_holds():
-    subject, told = Subject(CheckFailed("down")), []
+    subject, waited = Subject(CheckFailed("down")), []
 
     class MendingClock(ManualClock):
         def wait(self, event, seconds):
@@ -85,12 +85,12 @@ def test_it_is_run_again_until_it_holds():
             return super().wait(event, seconds)
 
     def progress(report, left):
-        told.append((report.failed, round(left)))
+        waited.append((report.failed, round(left)))
 
     clock = MendingClock(patience_seconds=0.02)
     assert run([check(run=subject)], 60, progress, clock).status is Status.PASS
-    assert told[0] == (("database",), 60)
-    assert len(told) == subject.runs - 1 == 7
+    assert waited[0] == (("database",), 60)
+    assert len(waited) == subject.runs - 1 == 7
 
 
 def test_it_gives_up_when_the_time_is_over():
@@ -106,7 +106,7 @@ def test_a_check_that_hangs_is_never_started_twice():
     subject.go.set()
 
 
-def test_declared_checks_are_told_in_a_table():
+def test_declared_checks_are_printed_in_a_table():
     done = petsage_check(
         checks=f"queue=tcp://127.0.0.1:{free_port()} disk=disk:///#free=0% name=dns://localhost"
     )
@@ -180,7 +180,7 @@ def test_it_waits_for_a_dependency_that_comes_late():
     assert err == ""
 
 
-def test_on_a_terminal_one_line_of_progress_is_told():
+def test_on_a_terminal_one_line_of_progress_is_printed():
     ours, terminal = pty.openpty()
     command = [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"]
     with subprocess.Popen(
