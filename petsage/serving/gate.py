@@ -139,7 +139,6 @@ class Gate(Waiting):
 
     def enqueue_req(self, conn: Connection) -> None:
         """Begins to wait for a request; it may be there already."""
-        conn.arrival = Arrival(conn.parser.unreader.take_buffered())
         self._wait(conn, self._read, self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
         self._look(conn)
 
@@ -209,11 +208,22 @@ class Gate(Waiting):
         try:
             keep = bool(self.handle(conn))
             conn.sock.send_head()
+            conn.arrival = Arrival(conn.parser.unreader.take_buffered())
         except OSError:
             keep = False
         except BaseException:
             self.log.exception("Error handling request")
-        self.bell.defer(self.finish_request, conn, keep)
+        self.bell.leave(self.finish_request, conn, keep)
+        if not keep or self._is_awaited(conn):
+            self.bell.ring()
+
+    def _is_awaited(self, conn: Connection) -> bool:
+        """Whether the main loop must know at once that a thread is done with a request.
+
+        If not, it learns it when the next request wakes it: a ring costs two system calls.
+        """
+        has_more = conn.sock.has_unsent or conn.arrival.data or not conn.events
+        return bool(has_more or self.is_full() or not self.alive)
 
     def finish_request(self, conn: Connection, keep: bool) -> None:
         """A thread is done with a request. What is unsent goes first."""

@@ -40,7 +40,7 @@ class Threads:
 
 
 class Bell:
-    """Calls for the main loop. It is woken only if it sleeps: a system call costs a switch."""
+    """Calls for the main loop."""
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -61,8 +61,16 @@ class Bell:
         os.close(descriptor)
 
     def defer(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Has the main loop call something."""
+        """Has the main loop call something at once."""
+        self.leave(call, *arguments)
+        self.ring()
+
+    def leave(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Has the main loop call something when it wakes next."""
         self._calls.append((call, arguments))
+
+    def ring(self) -> None:
+        """Wakes the main loop."""
         if self.is_asleep:
             self.is_asleep = False
             with suppress(OSError):  # it has ended

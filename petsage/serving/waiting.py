@@ -82,9 +82,9 @@ class Waiting(ThreadWorker):
         timeout = min(timeout, until_accept if until_accept > 0 else _TURN_SECONDS)
         events = self.poller.select(0 if self.bell.has_calls() else timeout)
         self.bell.is_asleep = False
+        self.bell.run()  # first: a connection may have its next request without a ring
         for key, _ in events:
             key.data(key.fileobj)
-        self.bell.run()
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Closes what has waited too long, or all that waits."""
