@@ -8,26 +8,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from petsage.checks import SMOKE_TEST
 from petsage.client import MAX_BODY_BYTES, Answer
 from petsage.errors import nearest
 from petsage.json_text import read_json
 from petsage.printable import ascii_line
-
-
-@dataclass(frozen=True, slots=True)
-class SmokeTest:
-    """What the smoke test answers."""
-
-    status: str
-    message: str
-    feature: str
-    failed: tuple[str, ...] = ()
-    """The names of the failing checks; empty when all is well."""
-
-
-SUCCESS = SmokeTest("ok", "PetSage Smoke Test: Success!", SMOKE_TEST)
-FAILURE = SmokeTest("error", "PetSage Smoke Test: Failed!", SMOKE_TEST)
+from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 class Kind(enum.IntEnum):

@@ -9,8 +9,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from petsage.contract import SUCCESS
 from petsage.health.schemas import smoke_test_body
+from petsage.smoke_test import SUCCESS
 from tests.certificates import Authority
 
 BODY = smoke_test_body(SUCCESS)

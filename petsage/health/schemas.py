@@ -7,8 +7,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from petsage.checks import SMOKE_TEST, Result
-from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.json_text import json_line
+from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 class SmokeTestSchema(Schema):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from petsage.applications import attributes, wrapped
 from petsage.checks import Status
-from petsage.contract import FAILURE, SUCCESS, SmokeTest
 from petsage.health.monitor import Monitor
 from petsage.health.report import Condition, Report
 from petsage.scoreboard import Scoreboard
+from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 @dataclass(frozen=True, slots=True)

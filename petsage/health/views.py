@@ -10,13 +10,13 @@ from werkzeug.exceptions import HTTPException
 
 from petsage.checks import SMOKE_TEST, Check, Status
 from petsage.config import Config
-from petsage.contract import FAILURE, SUCCESS
 from petsage.health import schemas
 from petsage.health.monitor import Monitor
 from petsage.health.service import Health, Identity, drain, http_status, run_smoke_test
 from petsage.printable import one_line
 from petsage.scoreboard import Scoreboard
 from petsage.scoreboard import scoreboard as own_scoreboard
+from petsage.smoke_test import FAILURE, SUCCESS
 
 v1 = DocumentedBlueprint(
     "Health & Status",

@@ -69,7 +69,7 @@ def test_the_serving_process_loads_neither_the_prover_nor_the_builder(tmp_path):
     with served(tmp_path, "loaded:app", cwd=tmp_path, workers=1) as running:
         loaded = json.loads(get(f"{running.main}/loaded").data)
     assert "petsage.serving.worker" in loaded
-    for room in ("petsage.rollout", "petsage.builder"):
+    for room in ("petsage.rollout", "petsage.builder", "petsage.contract", "petsage.client"):
         assert importlib.util.find_spec(room)
         assert not [name for name in loaded if name.startswith(room)]
 

@@ -4,9 +4,9 @@ import pytest
 
 from petsage import Status
 from petsage.checks import CheckFailed
-from petsage.contract import FAILURE, SUCCESS
 from petsage.health.monitor import Monitor
 from petsage.health.service import Health, drain, http_status, run_smoke_test
+from petsage.smoke_test import FAILURE, SUCCESS
 from tests.fakes import ManualClock, Subject, check
 
 
