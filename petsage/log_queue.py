@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from queue import SimpleQueue
 
 MOST_RECORDS = 2000
@@ -31,21 +32,17 @@ class QueueHandler(logging.Handler):
         self._records: deque[bytes] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()  # unlike an Event, signal handlers may use it
         self._dropped = 0
-        self._writer: threading.Thread | None = None
+        self._writes = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues a record."""
         if len(self._records) >= MOST_RECORDS:
             self._dropped += 1
             return
-        self._records.append(self._line(record))
+        self._records.append((self.format(record) + "\n").encode(errors="backslashreplace"))
         self._wake.put(None)
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
-            # Or else the kernel could deliver to it what the main thread blocks.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            self._writer.start()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if not self._writes:
+            self._writes = self._start_writer()
 
     def flush(self) -> None:
         """Waits until all is written, for `FLUSH_SECONDS` at most."""
@@ -53,8 +50,17 @@ class QueueHandler(logging.Handler):
         while self._records and time.monotonic() < deadline:
             time.sleep(0.005)
 
-    def _line(self, record: logging.LogRecord) -> bytes:
-        return (self.format(record) + "\n").encode(errors="backslashreplace")
+    def _start_writer(self) -> bool:
+        """Whether there is one now: for want of processes the next record tries again."""
+        # Or else the kernel could deliver to it what the main thread blocks.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            threading.Thread(target=self._write_all, name="log", daemon=True).start()
+        except RuntimeError:
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return True
 
     def _write_all(self) -> None:
         while True:
@@ -69,11 +75,8 @@ class QueueHandler(logging.Handler):
 
 
 def _write(line: bytes) -> None:
-    try:
+    with suppress(OSError):  # closed: there is nowhere to say so
         while line:
-            try:
+            select.select([], [_STANDARD_ERROR], [])
+            with suppress(BlockingIOError):  # whoever shares it has made it so
                 line = line[os.write(_STANDARD_ERROR, line) :]
-            except BlockingIOError:  # whoever shares it has made it so
-                select.select([], [_STANDARD_ERROR], [])
-    except OSError:  # closed: there is nowhere to say so
-        return

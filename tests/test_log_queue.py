@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -112,3 +113,21 @@ def test_a_signal_that_the_process_blocks_is_not_delivered_to_the_writer(log):
 
     with standard_error(log):
         assert in_a_child(child) == "True"
+
+
+def test_a_system_without_threads_stops_nobody_and_the_line_comes_once_there_is_one(log):
+    def child():
+        log.handlers[0]._begin()
+        limits = resource.getrlimit(resource.RLIMIT_NPROC)
+        if os.geteuid() == 0:  # whom no limit holds
+            os.setuid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, limits[1]))
+        log.info("first")
+        resource.setrlimit(resource.RLIMIT_NPROC, limits)
+        log.info("second")
+        log.handlers[0].flush()
+        return str(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    with standard_error(log) as reader:
+        assert in_a_child(child) == "set()"
+        assert [reader.readline(), reader.readline()] == [b"first\n", b"second\n"]

@@ -68,11 +68,12 @@ def lines(service):
     return found
 
 
-def told(service, *words):
-    """The lines whose event has these words."""
+def told(service, *words, **fields):
+    """The lines whose event has these words, and which have these fields."""
 
     def those():
-        return [one for one in lines(service) if all(w in one["event"] for w in words)]
+        found = [one for one in lines(service) if fields.items() <= one.items()]
+        return [one for one in found if all(w in one["event"] for w in words)]
 
     return wait_until(those)
 
@@ -87,12 +88,7 @@ def test_gunicorn_petsage_and_the_application_write_in_one_form(shop):
 def test_an_unhandled_error_has_its_trace_once_beside_its_request_id(shop):
     answer = get(f"{shop.main}/broken?why=once", headers={"X-Request-ID": "order-12345"})
     assert answer.status == 500
-
-    def traced():  # another test's exception may be in the log already
-        return [one for one in lines(shop) if one.get("request_id") == "order-12345"]
-
-    (line,) = wait_until(traced)
-    assert "Exception on /broken" in line["event"]
+    (line,) = told(shop, "Exception on /broken", request_id="order-12345")
     assert line["level"] == "error"
     assert shop.log.read_text().count("RuntimeError: once") == 1
 
@@ -149,9 +145,7 @@ def test_an_error_of_any_wsgi_application_is_traced_once_with_its_request_id(tmp
         assert answer.data == (
             b'{"code":500,"status":"Internal Server Error","request_id":"order-12345"}\n'
         )
-        lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-        (line,) = [one for one in lines if one.get("request_id") == "order-12345"]
-        assert line["event"] == "Error handling request GET /x"
+        (line,) = told(service, "Error handling request GET /x", request_id="order-12345")
         assert line["trace"].endswith("RuntimeError: an error of the program\n")
 
 
