@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from string import Template
 
 from petsage import deploy
@@ -39,23 +38,14 @@ FORMS: Mapping[str, tuple[str, str]] = {
 into the YAML."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """The place of one deployment. Each value has the form of its name in `FORMS`."""
+def filled(file: str, values: Mapping[str, str | int | None]) -> str:
+    """The file with these values in it, each of which has the form of its name in `FORMS`.
 
-    name: str
-    """Of every object, and the value of its label."""
-    namespace: str | None = None
-    """Where the objects stand; None leaves it to kubectl."""
-
-    def print(self, file: str, **more: str | int | None) -> str:
-        """The file with these values in it.
-
-        What a value of None is for is not printed: the line, or the item of a list.
-        """
-        given = {"name": self.name, "namespace": self.namespace, **more}
-        scope = f" --namespace {self.namespace}" if self.namespace else ""
-        text = deploy.text(file)
-        for one in (key for key, value in given.items() if value is None):
-            text = re.sub(rf'(?m), "\${one}"|^ *\w+: "\${one}"\n', "", text)
-        return Template(text).substitute(given, scope=scope)
+    What a value of None is for is not printed: the line, or the item of a list.
+    """
+    text = deploy.text(file)
+    for one in (key for key, value in values.items() if value is None):
+        text = re.sub(rf'(?m), "\${one}"|^ *\w+: "\${one}"\n', "", text)
+    namespace = values["namespace"]
+    scope = f" --namespace {namespace}" if namespace else ""
+    return Template(text).substitute(values, scope=scope)

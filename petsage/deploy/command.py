@@ -1,22 +1,13 @@
 """The command `petsage deploy`: each of its commands prints a file."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import click
 
 from petsage import deploy
-from petsage.deploy.cluster import FORMS, Cluster
-
-FILES = (
-    ("nginx", "nginx.conf", "Print the nginx site in front of the main listener."),
-    ("container", "Containerfile", "Print the Containerfile, to be built in a checkout."),
-    ("prometheus", "prometheus.yaml", "Print a Prometheus configuration that scrapes PetSage."),
-    ("alerts", "alerts.yaml", "Print the alerting rules for Prometheus."),
-)
-"""The commands without options: name, file, help."""
+from petsage.deploy.cluster import FORMS, filled
 
 
 @click.group("deploy")
@@ -29,15 +20,6 @@ def command() -> None:
     Example:
       petsage deploy nginx > /etc/nginx/conf.d/petsage.conf
     """
-
-
-def _print(file: str) -> None:
-    click.echo(deploy.text(file), nl=False)
-
-
-for _name, _file, _help in FILES:
-    _text = f"{_help}\n\n\b\nExample:\n  petsage deploy {_name} > {_file}"
-    command.add_command(click.Command(_name, callback=partial(_print, _file), help=_text))
 
 
 @command.command()
@@ -75,61 +57,58 @@ def _replicas(text: str) -> tuple[int, int]:
     return least, most
 
 
-def _option(name: str, words: str, form: str = "", **more: Any) -> Callable[..., Any]:
+def _option(name: str, words: str, form: str = "", **more: Any) -> click.Option:
     """An option whose value has the form of its own name, or of another."""
     form = form or name
-    more |= {"callback": partial(_formed, form), "metavar": form.upper()}
-    return click.option(f"--{name}", help=words, show_default=True, **more)
+    more |= {"callback": partial(_formed, form), "metavar": form.upper(), "show_default": True}
+    return click.Option([f"--{name}"], help=words, **more)
 
 
-_place = (
+_PLACE = (
     _option("name", "The name of every object.", default="petsage"),
     _option("namespace", "The namespace of every object. By default kubectl's own."),
 )
-
-
-@command.command()
-@_option("image", "The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].", required=True)
-@_option("release", "The release that the image holds: the value of a label.", required=True)
-@_place[0]
-@_place[1]
-@click.option(
-    "--replicas",
-    type=_replicas,
-    default="3:10",
-    show_default=True,
-    metavar="MIN[:MAX]",
-    help="How many pods the autoscaler runs. The smoke test waits for MIN of them.",
+_CLUSTER = (
+    _option("image", "The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].", required=True),
+    _option("release", "The release that the image holds: the value of a label.", required=True),
+    *_PLACE,
+    click.Option(
+        ["--replicas"],
+        type=_replicas,
+        default="3:10",
+        show_default=True,
+        metavar="MIN[:MAX]",
+        help="How many pods the autoscaler runs. The smoke test waits for MIN of them.",
+    ),
+    _option("app", "Serve this application: package.module:app."),
+    _option(
+        "monitoring-namespace",
+        "The one namespace that may reach the management port: where Prometheus runs.",
+        "namespace",
+        default="monitoring",
+    ),
 )
-@_option("app", "Serve this application: package.module:app.")
-@_option(
-    "monitoring-namespace",
-    "The one namespace that may reach the management port: where Prometheus runs.",
-    "namespace",
-    default="monitoring",
+_IMAGE = "--image registry.example/pets:1.0.0 --release 1.0.0"
+_APPLY = "--name pets | kubectl apply --filename -"
+
+FILES: tuple[tuple[str, str, str, str, tuple[click.Option, ...]], ...] = (
+    ("nginx", "nginx.conf", "nginx site in front of the main listener", "> petsage.conf", ()),
+    ("container", "Containerfile", "Containerfile, for a checkout", "> Containerfile", ()),
+    ("prometheus", "prometheus.yaml", "Prometheus configuration", "> prometheus.yml", ()),
+    ("alerts", "alerts.yaml", "alerting rules for Prometheus", "> alerts.yaml", ()),
+    ("kubernetes", "kubernetes.yaml", "Kubernetes manifests, with a smoke test", _IMAGE, _CLUSTER),
+    ("podmonitor", "podmonitor.yaml", "PodMonitor for Prometheus's operator", _APPLY, _PLACE),
 )
-def kubernetes(
-    name: str, namespace: str | None, replicas: tuple[int, int], **more: str | None
-) -> None:
-    """Print the Kubernetes manifests, and the Job that proves the rollout.
-
-    \b
-    Example:
-      petsage deploy kubernetes --image registry.example/pets:1.0.0 --release 1.0.0
-    """
-    least, most = replicas
-    cluster = Cluster(name=name, namespace=namespace)
-    click.echo(cluster.print("kubernetes.yaml", least=least, most=most, **more), nl=False)
+"""The other commands: name, file, what it is, how it is called for example, options."""
 
 
-@command.command()
-@_place[0]
-@_place[1]
-def podmonitor(name: str, namespace: str | None) -> None:
-    """Print a PodMonitor, by which the Prometheus operator scrapes every pod.
+def _print(file: str, **values: Any) -> None:
+    if replicas := values.pop("replicas", None):
+        values["least"], values["most"] = replicas
+    click.echo(filled(file, values) if values else deploy.text(file), nl=False)
 
-    \b
-    Example:
-      petsage deploy podmonitor --name pets | kubectl apply --filename -
-    """
-    click.echo(Cluster(name=name, namespace=namespace).print("podmonitor.yaml"), nl=False)
+
+for _name, _file, _what, _example, _options in FILES:
+    _help = f"Print the {_what}.\n\n\b\nExample:\n  petsage deploy {_name} {_example}"
+    _callback = partial(_print, _file)
+    command.add_command(click.Command(_name, callback=_callback, params=[*_options], help=_help))
