@@ -2,6 +2,7 @@
 
 import mmap
 import time
+from collections.abc import Container
 
 _HEADER_CELLS = 8
 _SLOT_CELLS = 8
@@ -23,12 +24,19 @@ class _Cell:
         owner.cells[self._index] = value
 
 
+class _Flag(_Cell):
+    """Such a number that is a truth."""
+
+    def __get__(self, owner: "Slot | Scoreboard", kind: type | None = None) -> bool:
+        return super().__get__(owner) != 0
+
+
 class Slot:
     """What one application worker says of itself. All moments are monotonic seconds; 0 is never."""
 
     pid = _Cell(0, "Its process; 0 if the slot is free.")
     beat_at = _Cell(1, "When its main loop last turned; until it has begun, when it was forked.")
-    has_begun = _Cell(2, "Whether it takes connections.")
+    has_begun = _Flag(2, "Whether it takes connections.")
     busy = _Cell(3, "How many of its threads have a request.")
     oldest_at = _Cell(4, "Since when its oldest request runs.")
     full_since = _Cell(5, "Since when all its threads are busy and no request has ended.")
@@ -46,6 +54,8 @@ class Slot:
 class Scoreboard:
     """What every process forked after its making reads and writes."""
 
+    draining = _Flag(0, "Whether the instance is about to stop.")
+    started = _Flag(1, "Whether the startup probe has held once.")
     finished_at = _Cell(2, "When an application worker last finished a request; 0 if never.")
     began_at = _Cell(3, "When the instance began: the arbiter makes it at once.")
     replaced_at = _Cell(4, "When a worker was first replaced since a request was last finished.")
@@ -55,24 +65,6 @@ class Scoreboard:
         size = 8 * (_HEADER_CELLS + _SLOTS * _SLOT_CELLS)
         self.cells: memoryview[float] = memoryview(mmap.mmap(-1, size)).cast("d")
         self.began_at = time.monotonic()
-
-    @property
-    def draining(self) -> bool:
-        """Whether the instance is about to stop."""
-        return self.cells[0] != 0
-
-    @draining.setter
-    def draining(self, value: bool) -> None:
-        self.cells[0] = value
-
-    @property
-    def started(self) -> bool:
-        """Whether the startup probe has held once."""
-        return self.cells[1] != 0
-
-    @started.setter
-    def started(self, value: bool) -> None:
-        self.cells[1] = value
 
     def new_slot(self, now: float) -> Slot:
         """A free slot, which is the caller's before its worker is forked; only the arbiter calls
@@ -86,10 +78,10 @@ class Scoreboard:
                 return slot
         return Slot()
 
-    def free_slots_without_process(self) -> None:
-        """Frees those whose worker was not forked."""
+    def keep(self, pids: Container[float]) -> None:
+        """Frees the slots of all other processes, and of a worker that was not forked."""
         for slot in self.slots():
-            if slot.pid < 0:
+            if slot.pid not in pids:
                 slot.clear()
 
     def slots(self) -> list[Slot]:

@@ -140,6 +140,7 @@ def served(
     project: Path | None = None,
     ready: Callable[[], object] | None = None,
     handed: Sequence[socket.socket] = (),
+    before: Sequence[str] = (),
     **variables: Any,
 ) -> Iterator[Served]:
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
@@ -147,6 +148,7 @@ def served(
     `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
     a file in `folder`. `project` is the root of another copy of PetSage that is served in place of
     this one. `ready` stands in for asking the startup probe. `handed` are sockets to hand over.
+    `before` is a command that executes it, such as `env`.
     """
     main, management = free_port(), free_port()
     settings = {
@@ -162,7 +164,7 @@ def served(
     log = folder / f"serve-{main}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*(handing_over(handed) if handed else ()), PETSAGE, "serve", *arguments],
+            [*before, *(handing_over(handed) if handed else ()), PETSAGE, "serve", *arguments],
             env=environment,
             cwd=cwd,
             pass_fds=[one.fileno() for one in handed],

@@ -3,13 +3,13 @@
 import click
 
 from petsage.config import Config
-from petsage.serving.start import serve
+from petsage.serving.loading import OWN_APPLICATION, PROVEN
 
 
 @click.command("serve")
-@click.argument("application", metavar="[APP]", required=False)
+@click.argument("application", metavar="[APP]", default=OWN_APPLICATION)
 @click.option("--test", is_flag=True, help="Only say whether it could be served.")
-def command(application: str | None, test: bool) -> None:
+def command(application: str, test: bool) -> None:
     """Serve PetSage, or the WSGI application APP, by gunicorn.
 
     PETSAGE_* variables set everything. APP is package.module:app. With --test it reads the
@@ -22,8 +22,10 @@ def command(application: str | None, test: bool) -> None:
     """
     config = Config.load()
     if not test:
+        from petsage.serving.start import serve  # each loads much that the other does not need
+
         serve(config, application)
-    from petsage.serving.proof import prove  # it loads everything, which gunicorn does later
+    from petsage.serving.proof import prove
 
     prove(config, application)
-    click.echo(f"release {config.release} could be served")
+    click.echo(f"release {config.release} {PROVEN}")

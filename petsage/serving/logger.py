@@ -24,9 +24,5 @@ class Logger(glogging.Logger):
     def error_log(self, logger: logging.Logger) -> None:
         """gunicorn sets it, to the same one."""
 
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        logging.captureWarnings(True)
-
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Logs nothing."""

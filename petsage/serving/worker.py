@@ -1,20 +1,25 @@
 """PetSage's worker: behind its gate, with a stop that loses nothing, and JSON errors."""
 
 import logging
+import math
+import os
 import select
 import signal
 import socket
-from os import _exit
+import sys
+import time
+import traceback
 from typing import Any, NoReturn
 
 from gunicorn.errors import AppImportError
 
-from petsage import logs
+from petsage import create_management_app, logs
 from petsage.http_errors import error_body
 from petsage.json_text import json_line
+from petsage.scoreboard import scoreboard
 from petsage.serving.connection import Connection
 from petsage.serving.gate import Gate
-from petsage.serving.start import ServeError, refuse_patched_threads
+from petsage.serving.loading import ServeError
 
 PROBE_THREADS = 16
 
@@ -25,6 +30,18 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
 class Worker(Gate):
     """A worker of an instance."""
 
+    app: Any
+    """The `Application` of `petsage.serving.application`."""
+    wsgi: Any
+
+    def init_process(self) -> None:
+        """Each worker keeps one listener and closes the other, which does not unlink its path."""
+        main, management = self.sockets
+        kept, other = (management, main) if self.probe else (main, management)
+        other.close()
+        self.sockets = [kept]
+        super().init_process()
+
     def thread_count(self) -> int:
         return PROBE_THREADS if self.probe else super().thread_count()
 
@@ -33,14 +50,51 @@ class Worker(Gate):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the arbiter has blocked them to fork
 
     def load_wsgi(self) -> None:
-        """Loads the application, and ends the instance if that has patched threads away."""
+        """Loads the application. In the probe worker the management application takes its place."""
         try:
             super().load_wsgi()
-        finally:  # the patching may also have failed the import
-            try:
-                refuse_patched_threads()
-            except ServeError as error:
-                raise AppImportError(error.lines()) from None
+        except ServeError as error:  # it ends the instance
+            raise AppImportError(error.lines()) from None
+        logs.enabled("py.warnings")  # which the application may have disabled
+        if self.probe:
+            os.environ.pop("SCRIPT_NAME", None)  # gunicorn mounts all that it serves there
+            self.wsgi = create_management_app(self.app.config, self.wsgi)
+
+    def begin_request(self, req: Any) -> None:
+        """Log lines carry the request's ID. In a drain each answer is its connection's last."""
+        logs.request_headers.set(req.headers)
+        req._expected_100_continue = False  # the gate has said it, or has the whole body
+        if scoreboard.draining:
+            req.force_close()
+
+    def end_request(self, req: Any, environ: Any, resp: Any) -> None:
+        """Writes down that an application worker has finished a request."""
+        if not self.probe:
+            scoreboard.finished_at = time.monotonic()
+
+    def notify(self) -> None:
+        """Looks whether it is wedged: while nobody waits, long requests harm nobody."""
+        super().notify()
+        since = self.slot.full_since
+        if since and self.alive and not self.probe and self.slot.waited_at >= since:
+            seconds = time.monotonic() - since
+            if seconds >= (self.app.config.stuck_seconds or math.inf):
+                self._end_wedged(seconds)
+
+    def _end_wedged(self, seconds: float) -> NoReturn:
+        """Logs the stacks of its threads, and ends; the arbiter replaces it."""
+        if scoreboard.replaced_at <= scoreboard.finished_at:
+            scoreboard.replaced_at = time.monotonic()
+        event = (
+            f"Worker {self.pid} is replaced: all its threads are busy for {seconds:.0f} s"
+            " while connections wait"
+        )
+        log = self.log.error_log
+        record = log.makeRecord(log.name, logging.ERROR, "", 0, event, (), None)
+        stacks = (traceback.format_stack(frame) for frame in sys._current_frames().values())
+        record.stack_info = "\n".join(map("".join, stacks))
+        log.handle(record)
+        self.handle_quit(signal.SIGQUIT, None)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """A worker that stops accepts what waits in the listener's queue, then closes the listener.
@@ -72,7 +126,7 @@ class Worker(Gate):
         """Ends at once. A plain exit would join the threads, and so wait for slow requests."""
         self.cfg.worker_int(self)
         logging.shutdown()
-        _exit(0)
+        os._exit(0)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         super().handle_error(req, _JsonErrors(client, logs.request_id()), addr, exc)

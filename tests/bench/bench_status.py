@@ -6,6 +6,7 @@ python -m pytest -s tests/bench/bench_status.py
 import re
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -65,15 +66,27 @@ def test_the_page_with_200_checks_takes_less_than_50_ms_of_one_core(client, path
 
 # gunicorn's own logger, no request IDs: what there is without any of it.
 WITHOUT = """\
+import os
+from gunicorn.glogging import Logger
+from petsage.config import Config
 from petsage.scoreboard import scoreboard
-from petsage.serving.settings import *
-
-logger_class = "gunicorn.glogging.Logger"
-logconfig_dict = {}
+from petsage.serving.application import Application
+from petsage.serving.listeners import Handover
+from petsage.serving.loading import OWN_APPLICATION
+from petsage.serving.reload import ReloadingArbiter
 
 def pre_request(worker, req):
     if scoreboard.draining:
         req.force_close()
+
+class Without(Application):
+    def load_config(self):
+        super().load_config()
+        self.cfg.set("logger_class", Logger)
+        self.cfg.set("logconfig_dict", {})
+        self.cfg.set("pre_request", pre_request)
+
+ReloadingArbiter(Without(Config.load(), OWN_APPLICATION, Handover(os.getpid()))).run()
 """
 
 
@@ -83,7 +96,7 @@ def without(folder):
     (folder / "without.py").write_text(WITHOUT)
     main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
     variables = {"bind": main, "management_bind": management, "workers": 1, "proxies": 1}
-    command = [tool("gunicorn"), "-c", "without.py", "--preload", "petsage:create_app()"]
+    command = [sys.executable, "without.py"]
     with subprocess.Popen(command, cwd=folder, env=environment_of(variables)) as process:
         try:
             wait_until(lambda: get(f"http://{management}/startupz").status == 200)

@@ -156,11 +156,10 @@ class Machine:
         (home / "pyvenv.cfg").write_text(f"home = {inside.parent}\n")
         (home / "bin").mkdir()
         (home / "bin/python").symlink_to(inside)
-        for script in ("petsage", "gunicorn"):
-            text = Path(PETSAGE).with_name(script).read_text().partition("\n")[2]
-            place = home / "bin" / script
-            place.write_text(f"#!/opt/petsage-{release}/bin/python\n{text}")
-            place.chmod(0o755)
+        script = home / "bin/petsage"
+        text = Path(PETSAGE).read_text().partition("\n")[2]
+        script.write_text(f"#!/opt/petsage-{release}/bin/python\n{text}")
+        script.chmod(0o755)
 
     def point(self, release: str) -> None:
         """Turns the symlink."""

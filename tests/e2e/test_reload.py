@@ -150,31 +150,17 @@ def busy(service):
     return inodes & {str(entry.readlink()) for entry in Path(f"/proc/{worker}/fd").iterdir()}
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("import no_such_pets", "'shop:app': No module named 'no_such_pets'"),
-        ("if pets", "'shop:app': expected ':' (shop.py, line 2)"),
-        ("raise RuntimeError('hunter2')", "'shop:app' raised RuntimeError (shop:2)"),
-        ("raise SystemExit(0)", "'shop:app' raised SystemExit (shop:2)"),
-        ("import os; os.abort()", "exit code -6"),
-        (PATCHED, "gevent.monkey has patched this process: PetSage serves by real threads"),
-        ("dog = 1", "'shop:app': Failed to find attribute 'app' in 'shop'."),
-        (UNWELL, "startup check 'pets' failed: raised RuntimeError (shop:7)"),
-    ],
-    ids=lambda text: text.strip().partition("\n")[0],
-)
-def test_code_that_does_not_hold_is_refused_in_one_line_and_the_old_goes_on(
-    serve, folder, code, words
-):
+def test_code_that_does_not_hold_is_refused_in_one_line_and_the_old_goes_on(serve, folder):
     with serve() as service:
         workers = service.workers()
-        deploy(folder, "22", code)
-        assert words in reason(service)
+        deploy(folder, "22", UNWELL)
+        assert reason(service) == "startup check 'pets' failed: raised RuntimeError (shop:7)"
+        deploy(folder, "22", "import os; os.abort()")
+        assert reason(service) == "exit code -6"
+        deploy(folder, "22", "import os; os._exit(0)")  # before it has a verdict
+        assert reason(service) == "exit code 0"
         assert version(service) == "1"
         assert service.workers() == workers
-        deploy(folder, "22", "raise KeyError")
-        assert reason(service) == "'shop:app' raised KeyError (shop:2)"
         deploy(folder, "333")
         reload(service)
         assert version(service) == "333"
@@ -223,17 +209,22 @@ def test_no_request_fails_and_no_probe_while_reloads_follow_each_other(serve, fo
         assert versions == {"1", "22", "333", "4444"}
 
 
-def test_the_old_code_answers_until_the_new_has_booted(serve, folder, tmp_path):
-    gate = tmp_path / "gate"
+def boot_slowly(service, folder, gate):
+    """A reload to code "22" whose workers boot once there is a file."""
     slow = f"""
 import os, sys, time
 while "--test" not in sys.argv and not os.path.exists({str(gate)!r}):
     time.sleep(0.01)
 {APPLICATION}"""
+    deploy(folder, "22", slow)
+    hang_up(service)
+    wait_until(lambda: said(service, "Booting worker") == 4, seconds=20)
+
+
+def test_the_old_code_answers_until_the_new_has_booted(serve, folder, tmp_path):
+    gate = tmp_path / "gate"
     with serve() as service:
-        deploy(folder, "22", slow)
-        hang_up(service)
-        wait_until(lambda: said(service, "Booting worker") == 4, seconds=20)
+        boot_slowly(service, folder, gate)
         for _ in range(200):  # longer than a worker may take to be stopped
             assert version(service) == "1"
             assert get(f"{service.management}/readyz").status == 200
@@ -277,6 +268,46 @@ def test_a_stop_in_the_midst_of_a_reload_is_a_stop(serve, when):
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) == 0
         assert said(service, "Draining") == 1
+
+
+def test_a_drain_before_the_new_code_has_booted_is_never_ready_and_loses_nothing(
+    serve, folder, tmp_path
+):
+    gate = tmp_path / "gate"
+    with serve(drain_seconds=60) as service, ThreadPoolExecutor() as clients:
+        boot_slowly(service, folder, gate)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: len(service.workers()) == 2)  # the old ones are gone
+        readiness = clients.submit(get, f"{service.management}/readyz", timeout=30)
+        answer = clients.submit(get, f"{service.main}/", timeout=30)
+        gate.touch()
+        assert readiness.result().status == 503
+        assert answer.result().data == b"22"
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+
+
+def test_new_code_whose_workers_cannot_boot_leaves_the_old_serving(serve, folder):
+    with serve() as service:
+        deploy(folder, "22", f"import sys\nassert '--test' in sys.argv\n{APPLICATION}")
+        hang_up(service)
+        wait_until(lambda: said(service, "Worker failed to boot. It is tried again."), seconds=20)
+        assert version(service) == "1"
+        assert get(f"{service.management}/readyz").status == 200
+        deploy(folder, "333")
+        reload(service)
+        assert version(service) == "333"
+        assert whole(service)
+
+
+def test_a_stop_in_the_midst_of_a_test_leaves_no_test_behind(serve, folder):
+    with serve() as service:
+        deploy(folder, "22", "while True: pass")
+        hang_up(service)
+        (test,) = wait_until(lambda: proving(service))
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+        assert not command(test)
 
 
 def test_a_stop_that_comes_with_the_end_of_the_test_is_a_stop(serve):
@@ -388,6 +419,25 @@ def proof(folder, *arguments, **settings):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_pets", "'shop:app': No module named 'no_such_pets'"),
+        ("if pets", "'shop:app': expected ':' (shop.py, line 2)"),
+        ("raise ImportError('pets\\nare\\nout')", "'shop:app': pets are out"),
+        ("raise RuntimeError('hunter2')", "'shop:app' raised RuntimeError (shop:2)"),
+        ("raise SystemExit(0)", "'shop:app' raised SystemExit (shop:2)"),
+        (PATCHED, "gevent.monkey has patched this process: PetSage serves by real threads"),
+        ("dog = 1", "'shop:app': Failed to find attribute 'app' in 'shop'."),
+        (UNWELL, "startup check 'pets' failed: raised RuntimeError (shop:7)"),
+    ],
+    ids=lambda text: text.strip().partition("\n")[0],
+)
+def test_the_test_says_in_one_line_what_does_not_hold(folder, code, words):
+    deploy(folder, "22", code)
+    assert proof(folder, "shop:app") == (1, "", f"petsage: {words}\n")
+
+
 def test_the_test_alone_takes_no_address_and_exits_with_0_1_or_78(folder):
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -398,10 +448,4 @@ def test_the_test_alone_takes_no_address_and_exits_with_0_1_or_78(folder):
         78,
         "",
         "petsage: PETSAGE_WORKERS: must be a whole number from 1 to 1024\n",
-    )
-    deploy(folder, "1", UNWELL)
-    assert proof(folder, "shop:app") == (
-        1,
-        "",
-        "petsage: startup check 'pets' failed: raised RuntimeError (shop:7)\n",
     )

@@ -126,6 +126,16 @@ def test_one_that_does_not_listen_is_refused(stack, listening):
     )
 
 
+def test_one_that_has_no_streams_is_refused(stack, listening, tmp_path):
+    main, path = listening(), tmp_path / "main.sock"
+    packets = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    packets.bind(str(path))
+    packets.listen()
+    assert refused([packets, main], f"unix:{path}", place(main)) == (
+        f"one of another kind, {place(main)}"
+    )
+
+
 def test_one_that_is_closed_or_no_socket_is_refused(stack, listening, tmp_path):
     main, port = listening(), free_port()
     with (tmp_path / "file").open("w") as file:

@@ -1,18 +1,30 @@
 """Promises before gunicorn starts: what cannot be served is refused in one line."""
 
-import errno
 import os
 import socket
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from petsage.address import Address
-from petsage.serving.start import ServeError, bound
+from petsage.config import Config
+from petsage.serving.listeners import opened
+from petsage.serving.loading import ServeError
+from tests.fakes import in_a_child
 from tests.support import PETSAGE, environment_of, free_port
+
+
+@contextmanager
+def listening(main: Address, management: Address | None = None) -> Iterator[list[socket.socket]]:
+    """The main and the management listener of a start."""
+    management = management or Address("127.0.0.1", free_port())
+    with ExitStack() as stack:
+        descriptors = opened(Config(bind=main, management_bind=management), backlog=8)
+        yield [stack.enter_context(socket.socket(fileno=one)) for one in descriptors]
 
 
 def refused(*arguments, **settings):
@@ -51,18 +63,15 @@ def test_two_addresses_that_overlap_are_refused():
     port = free_port()
     with (
         pytest.raises(ServeError, match="the address is in use"),
-        bound(Address("0.0.0.0", port), Address("127.0.0.1", port)),
+        listening(Address("0.0.0.0", port), Address("127.0.0.1", port)),
     ):
         pass
 
 
-def test_while_addresses_are_tried_no_client_of_the_main_one_is_accepted():
-    management, main = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
-    with bound(management, main) as listeners:
-        assert [listener.getsockname()[1] for listener in listeners] == [management.port, main.port]
-        assert not listeners[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        with socket.socket() as client:
-            assert client.connect_ex((main.host, main.port)) == errno.ECONNREFUSED
+def test_the_main_one_listens_last_so_that_a_start_that_fails_loses_no_request():
+    with listening(Address("127.0.0.1", free_port())) as (main, management):
+        assert management.fileno() < main.fileno()
+        assert main.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
 
 
 def test_an_address_of_another_host_is_refused():
@@ -97,17 +106,34 @@ def test_a_live_unix_socket_that_takes_nobody_in_is_refused_at_once(tmp_path):
                 break
         with (
             pytest.raises(ServeError, match="the address is in use"),
-            bound(Address(path=str(path))),
+            listening(Address(path=str(path))),
         ):
             pass
 
 
-def test_a_dead_unix_socket_is_no_obstacle(tmp_path):
-    path = tmp_path / "main.sock"
+@pytest.mark.parametrize("mask", [0, 0o022, 0o777])
+def test_a_dead_unix_socket_is_replaced_by_one_with_its_own_mode(tmp_path, mask):
+    main, management = tmp_path / "main.sock", tmp_path / ("m" * (106 - len(str(tmp_path))))
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    with bound(Address(path=str(path))):
-        pass
+        dead.bind(str(main))
+    before = os.umask(mask)
+    try:
+        with listening(Address(path=str(main)), Address(path=str(management))):
+            assert main.stat().st_mode & 0o777 == 0o666
+            assert management.stat().st_mode & 0o777 == 0o600
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(main))
+    finally:
+        os.umask(before)
+
+
+def test_a_socket_of_another_kind_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as live:
+        live.bind(str(path))
+        assert "the address is in use" in refused(bind=f"unix:{path}")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.connect(str(path))
 
 
 def test_a_file_that_is_no_socket_is_refused_and_left_alone(tmp_path):
@@ -120,28 +146,42 @@ def test_a_file_that_is_no_socket_is_refused_and_left_alone(tmp_path):
 def test_a_folder_that_is_missing_is_refused(tmp_path):
     folder = tmp_path / "nope"
     assert refused(management_bind=f"unix:{folder}/m.sock") == (
-        f"petsage: cannot listen on unix:{folder}/m.sock: there is no folder {folder}\n"
+        f"petsage: cannot listen on unix:{folder}/m.sock: No such file or directory\n"
     )
 
 
 def test_a_folder_that_is_not_writable_is_refused():
     with TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
-        child = os.fork()
-        if child == 0:
-            os._exit(_try_as_nobody(Address(path=f"{folder}/main.sock")))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        address = Address(path=f"{folder}/main.sock")
+        assert _refused_to_nobody(address) == f"cannot listen on {address}: Permission denied"
 
 
-def _try_as_nobody(address):
-    if os.geteuid() == 0:  # whom no mode keeps out
+def test_a_live_socket_of_another_user_is_refused_and_left_alone():
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as live:
+        Path(folder).chmod(0o777)
+        address = Address(path=f"{folder}/main.sock")
+        live.bind(address.path)
+        Path(address.path).chmod(0o600)
+        live.listen()
+        assert _refused_to_nobody(address) == f"cannot listen on {address}: the address is in use"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(address.path)
+
+
+def _refused_to_nobody(address: Address) -> str:
+    if os.geteuid():
+        pytest.skip("it needs to be root, to become somebody else")
+
+    def answer() -> str:
         os.setuid(65534)
-    try:
-        with bound(address):
-            pass
-    except ServeError as error:
-        return 0 if "is not writable" in str(error) else 2
-    return 1
+        try:
+            with listening(address):
+                return "nothing"
+        except ServeError as error:
+            return str(error)
+
+    return in_a_child(answer)
 
 
 def test_a_package_that_raises_is_told_in_one_line(tmp_path):

@@ -1,0 +1,163 @@
+"""The arbiter: the drain, the probe worker, and forks that fail."""
+
+import gc
+import logging
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from gunicorn import arbiter, sock
+from gunicorn.errors import HaltServer
+
+from petsage.config import Config
+from petsage.scoreboard import scoreboard
+from petsage.serving.listeners import opened
+from petsage.serving.worker import STOPS, Worker
+
+PAUSE_SECONDS = 0.5
+"""After a fork that failed, or a worker that could not boot."""
+
+
+class Arbiter(arbiter.Arbiter):
+    """gunicorn's arbiter, which has one more worker: the probe worker, which alone serves the
+    management listener.
+
+    For each signal gunicorn calls `handle_NAME`. Once a second, and after each signal, it calls
+    `manage_workers`.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.retired: set[int] = set()
+        """The workers that are told to stop. They do not count, or a killed one would miss its
+        successor: a stop lasts as long as its slowest request."""
+        self.has_begun = bool(app.handover.workers)
+        """Whether a worker has ever served, be it one of the code before a reload."""
+        super().__init__(app)  # it loads PetSage's own application
+        self.config: Config = app.config
+        descriptors = app.handover.listeners or opened(self.config, self.cfg.backlog)
+        self.LISTENERS = sock.create_sockets(self.cfg, self.log, descriptors)
+        self.systemd = not app.handover.own  # if so, gunicorn does not unlink their paths
+
+    def start(self) -> None:
+        super().start()
+        # Without this, each worker's garbage collector would copy every page that it shares with
+        # the arbiter, since it writes into each object that it visits.
+        gc.freeze()
+        gc.enable()
+
+    def has_companion(self) -> bool:
+        """Whether a child of SIGUSR2, or its parent, serves by the same listeners."""
+        return bool(self.reexec_pid or self.master_pid)
+
+    # Signals.
+
+    def handle_term(self) -> None:
+        """SIGTERM begins the drain: the instance serves, but is not ready. The second one ends it.
+
+        Nothing is drained while another arbiter serves on.
+        """
+        if scoreboard.draining or not self.config.drain_seconds or self.has_companion():
+            super().handle_term()
+        scoreboard.draining = True
+        self.log.info("Draining for %g s", self.config.drain_seconds)
+        signal.signal(signal.SIGALRM, self.signal)
+        signal.setitimer(signal.ITIMER_REAL, self.config.drain_seconds)
+
+    handle_alrm = arbiter.Arbiter.handle_term
+
+    def handle_int(self) -> None:
+        """SIGINT and SIGQUIT: a worker that does not react is killed after 1 s, or after the 2 s
+        that gunicorn grants if a stop has begun."""
+        self.cfg.set("graceful_timeout", 1)
+        super().handle_int()
+
+    handle_quit = handle_int
+
+    def handle_ttou(self) -> None:
+        """SIGTTOU: one application worker and the probe worker stay."""
+        if self.num_workers > 2:
+            super().handle_ttou()
+
+    def handle_usr2(self) -> None:
+        """SIGUSR2 starts another arbiter, gunicorn's own way; with sockets that were handed over
+        that would die."""
+        if self.systemd or self.app.handover.workers:
+            self.log.error("SIGUSR2 refused: the sockets were handed over; SIGHUP reloads")
+            return
+        try:
+            super().handle_usr2()
+        except OSError as error:
+            self.log.warning("SIGUSR2 failed: %s", error.strerror)
+            if os.getpid() != self.pid:  # the child, with nothing to execute
+                logging.shutdown()
+                os._exit(1)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stops the workers, and unlinks the paths of unix sockets if they are still there."""
+        names = [listener.getsockname() for listener in self.LISTENERS]
+        self.systemd |= not all(Path(one).exists() for one in names if isinstance(one, str))
+        super().stop(graceful)
+
+    # Workers.
+
+    def prepare(self, worker: Worker) -> None:
+        """The worker that is about to be forked becomes the probe worker if there is none.
+
+        The very first worker never does: gunicorn waits up to 0.1 s before it forks the next one.
+        """
+        others = self.WORKERS.values()
+        worker.probe = bool(others) and not any(other.probe for other in others)
+        if worker.probe:
+            worker.age = math.inf  # the arbiter retires the worker with the lowest age
+        else:
+            worker.slot = scoreboard.new_slot(time.monotonic())
+
+    def spawn_worker(self) -> None:
+        """Forks a worker, and writes its process into its slot.
+
+        Until the worker has handlers of its own, those of the arbiter would swallow its stop: so
+        its signals are blocked until then (`Worker.init_signals`).
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            pid = super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        worker = self.WORKERS[pid]
+        if not worker.probe:
+            worker.slot.pid = pid
+
+    def manage_workers(self) -> None:
+        """Forks workers that are missing, and retires those that are too many."""
+        self.has_begun |= any(slot.has_begun for slot in scoreboard.slots())
+        scoreboard.keep(self.WORKERS)
+        self.retired &= set(self.WORKERS)
+        aside = {pid: self.WORKERS.pop(pid) for pid in self.retired}
+        try:
+            super().manage_workers()
+        except OSError as error:  # of a fork, as for want of memory: in the child gunicorn has all
+            self.log.warning("No worker could be started, tried again: %s", error.strerror)
+            time.sleep(PAUSE_SECONDS)
+        finally:
+            self.WORKERS.update(aside)
+
+    def kill_worker(self, pid: int, number: int) -> None:
+        """Sends a signal; after SIGTERM the worker is retired."""
+        if number == signal.SIGTERM:
+            self.retired.add(pid)
+        super().kill_worker(pid, number)
+
+    def reap_workers(self) -> None:
+        """Once a worker has served, another one that cannot boot does not end the instance."""
+        try:
+            super().reap_workers()
+        except HaltServer as halt:
+            if self.LISTENERS:  # or else it ends already
+                if not self.has_begun:
+                    raise
+                self.log.warning("%s It is tried again.", halt.reason)
+                time.sleep(PAUSE_SECONDS)
+            self.reap_workers()  # those that ended meanwhile
