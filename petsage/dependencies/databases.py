@@ -121,7 +121,7 @@ def redis(location: Location) -> Run:
             wire = sockets.Wire(sock, deadline)
             for command in commands:
                 wire.sendall(_redis_command(command))
-                _judge(wire.readline(_REPLY_BYTES))
+                _judge(wire.readline(_REPLY_BYTES), "PONG" if command == ("PING",) else "OK")
 
     return run
 
@@ -132,13 +132,13 @@ def _redis_command(words: tuple[str, ...]) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in encoded)
 
 
-def _judge(reply: bytes) -> None:
+def _judge(reply: bytes, wanted: str) -> None:
     if not reply:
         raise CheckFailed("closed the connection")
-    if reply[:1] not in b"+-" or not reply.endswith(b"\n"):
-        raise CheckFailed("answered what is not Redis")
-    if reply.startswith(b"-"):
+    if reply.startswith(b"-") and reply.endswith(b"\n"):
         raise CheckFailed(reply[1:].decode(errors="replace"))
+    if reply != f"+{wanted}\r\n".encode():  # a POP3 server greets with "+OK" and more
+        raise CheckFailed("answered what is not Redis")
 
 
 _LOGIN = schemes.AUTH + schemes.HOST + schemes.PORT

@@ -153,6 +153,8 @@ def test_a_peer_that_is_no_redis_is_reported_without_its_own_words() -> None:
         assert verdict(f"redis://127.0.0.1:{port}#timeout=0.3") == "timed out"
     with peer(lambda sock: sock.sendall(b"-" + b" " * 1000 + b"s3cret" * 99)) as port:
         assert verdict(f"redis://:s3cret@127.0.0.1:{port}") == "answered what is not Redis"
+    with peer(lambda sock: sock.sendall(b"+OK POP3 ready\r\n")) as port:
+        assert verdict(f"redis://127.0.0.1:{port}") == "answered what is not Redis"
     with server(lambda _connection: None) as closing_at_once:
         url = f"redis://:s3cret{path}@127.0.0.1:{closing_at_once.port}"
         assert verdict(url) in {"closed the connection", "Connection reset by peer"}
