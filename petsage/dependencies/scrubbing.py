@@ -75,7 +75,9 @@ def _finds(form: str) -> str:
 
 def _forms(secret: str) -> Iterator[str]:
     yield from (secret, unquote_plus(secret))
-    for plain in {unquote(secret), unquote(secret).strip()}:  # drivers strip their messages
+    whole = unquote(secret)
+    # Drivers strip their messages, and some show one line of them.
+    for plain in {whole, whole.strip(), *whole.splitlines()}:
         yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain))
         yield from (repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1])
         yield from (repr(plain.encode())[2:-1], plain.replace("'", "''"))

@@ -19,6 +19,7 @@ from marshmallow import ValidationError
 from petsage.checks import CheckFailed, CheckWarns, Value
 from petsage.dependencies.declaration import checks_from_urls, declared_checks
 from petsage.dependencies.scrubbing import scrubbed
+from tests.declared import verdict
 from tests.hostile import BODY, Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
 
@@ -216,6 +217,12 @@ def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_pa
                 assert "s3cret" not in done.stdout + done.stderr
         assert b"token=s3cret-t0ken" in service.requests[-1]
     assert "s3cret" not in (tmp_path / "junit.xml").read_text()
+
+
+def test_of_a_secret_with_several_lines_each_is_one() -> None:
+    with peer(_loud_redis) as port:  # of which the check reads a line
+        reason = verdict(f"redis://:first%0D%0As3cond@127.0.0.1:{port}", "first")
+    assert reason.endswith("***")
 
 
 @pytest.mark.parametrize("said", [False, 73, Value(73, "messages"), None])
