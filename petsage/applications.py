@@ -1,23 +1,22 @@
 """An application: loaded by its name, and found within what wraps it."""
 
-import functools
+import gc
 import importlib
 import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from types import FunctionType, MethodType
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import ClassVar
 
 from petsage.checks import whereabouts
 from petsage.errors import PetSageError
 from petsage.printable import one_line
 
 _NAME = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+)(?P<called>\(\))?")
-_BARE = (str, bytes, int, float, type)
+_BARE = (str, bytes, int, float, type, ModuleType)
 _MOST = 2000
 """How many objects are looked at: a wrapped application is near."""
 
@@ -57,19 +56,26 @@ def load(name: str) -> object:
 def wrapped(application: object) -> Iterator[object]:
     """An application and the objects that it holds, the outermost first.
 
-    WSGI middleware holds the application that it wraps: in an attribute, in a dictionary of mounted
-    applications, in a function's closure, as a method of it. No property is called.
+    WSGI middleware holds the application that it wraps: in an attribute or a slot, in a container
+    of mounted applications, in a function's closure or defaults, as a method of it. What an object
+    holds is what the garbage collector says: no property is called, no iteration is begun.
     """
     found, waiting = {id(application)}, deque([application])
     while waiting:
         one = waiting.popleft()
         yield one
-        for inner in _held(one):
+        for inner in gc.get_referents(one):
             if len(found) == _MOST:
                 break
-            if id(inner) not in found and not issubclass(type(inner), _BARE):
+            if id(inner) not in found and not _is_elsewhere(inner):
                 found.add(id(inner))
                 waiting.append(inner)
+
+
+def _is_elsewhere(one: object) -> bool:
+    """Whether it holds no application, or leads to those of the whole process, as the names of a
+    module do."""
+    return issubclass(type(one), _BARE) or (type(one) is dict and "__builtins__" in one)
 
 
 def attributes(one: object) -> dict[str, object]:
@@ -79,26 +85,3 @@ def attributes(one: object) -> dict[str, object]:
     except AttributeError:
         return {}
     return dict(own) if isinstance(own, dict) else {}
-
-
-def _held(one: object) -> Iterator[object]:
-    yield from attributes(one).values()
-    # By the type: isinstance would ask a stand-in what it stands for.
-    yield from _HELD.get(type(one), lambda _: ())(one)
-
-
-def _closed_over(function: FunctionType) -> Iterator[object]:
-    for cell in function.__closure__ or ():
-        with suppress(ValueError):  # it is still empty
-            yield cell.cell_contents
-
-
-_HELD: dict[type, Callable[[Any], Iterable[object]]] = {
-    dict: dict.values,
-    list: iter,
-    tuple: iter,
-    MethodType: lambda method: (method.__self__,),
-    functools.partial: lambda partial: (partial.func, *partial.args, *partial.keywords.values()),
-    FunctionType: _closed_over,
-}
-"""What an object of one of these types holds besides its attributes."""

@@ -1,6 +1,8 @@
 """Promises of applications: loaded by name, and found within whatever wraps them."""
 
 import functools
+from collections import OrderedDict
+from dataclasses import dataclass
 
 import pytest
 from flask import Flask
@@ -70,6 +72,18 @@ class WhiteNoise:
         raise RuntimeError
 
 
+@dataclass(slots=True)
+class InASlot:
+    application: object
+
+
+def in_a_default(app):
+    def middleware(environ, start, app=app):
+        return app(environ, start)
+
+    return middleware
+
+
 def in_a_closure(app):
     def middleware(environ, start):
         return app(environ, start)
@@ -89,6 +103,10 @@ def in_a_closure(app):
         WhiteNoise,
         in_a_closure,
         lambda app: functools.partial(in_a_closure, WhiteNoise(ProxyFix(app))),
+        InASlot,
+        in_a_default,
+        lambda app: WhiteNoise(OrderedDict(shop=app)),
+        lambda app: WhiteNoise({app}),
     ],
 )
 def test_a_flask_application_is_found_within_its_middleware(wrap, scoreboard, identity):
