@@ -32,12 +32,19 @@ def tool(name: str, *places: str) -> str:
     return path
 
 
+_given: set[int] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on."""
+    """A TCP port that nobody listens on, and that it has not returned before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:  # or else two listeners of one test could be one
+            _given.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
