@@ -10,13 +10,15 @@ import signal
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
+from petsage.cli import main
 from tests.certificates import Authority
 from tests.e2e.proxy import nginx
 from tests.hostile import (
@@ -66,9 +68,20 @@ def smoke_test(*arguments: object, lines: str = "", **variables: str) -> Finishe
     )
 
 
-def is_refused(told: str, *arguments: object, lines: str = "") -> str:
+def in_this_process(*arguments: object, lines: str = "") -> Finished:
+    """The command without the start of a program, for what begins no rollout."""
+    ended = CliRunner().invoke(main, ["smoke-test", *map(str, arguments)], input=lines)
+    return Finished([], ended.exit_code, ended.stdout, ended.stderr)
+
+
+def is_refused(
+    told: str,
+    *arguments: object,
+    lines: str = "",
+    command: Callable[..., Finished] = in_this_process,
+) -> str:
     """What a wrong usage is told; its last line says why."""
-    finished = smoke_test(*arguments, lines=lines)
+    finished = command(*arguments, lines=lines)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert told in finished.stderr.splitlines()[-1]
     return finished.stderr
@@ -123,7 +136,9 @@ def test_the_pipelines_of_the_readme_prove_a_release(
         version = b'{"status":"UP","version":"%b"}' % release.encode()
     replicas = [answer(version, release=release, instance=name) for name in "abc"]
     with server(balances(replicas)) as pets:
-        line = re.sub(r"https://\w+.example", pets.url, line).replace("--wait 300", "--wait 4")
+        # It is not waited for long what does not come.
+        wait = "--wait 1" if code else "--wait 30"
+        line = re.sub(r"https://\w+.example", pets.url, line).replace("--wait 300", wait)
         finished = subprocess.run(
             line.replace("--release 2.1.0", "--release 2"),
             shell=True,
@@ -317,7 +332,7 @@ def test_instances_behind_one_address_are_counted() -> None:
 def test_an_old_replica_behind_a_balancer_is_never_overlooked(old: int) -> None:
     replicas = [answer(release="1" if n < old else "2", instance=f"i{n}") for n in range(6)]
 
-    wanted = ("--release", 2, "--consecutive", 3, "--wait", 2, "--json")
+    wanted = ("--release", 2, "--consecutive", 3, "--wait", 1, "--json")
     with server(balances(replicas)) as pets:
         finished = smoke_test(pets.url, *wanted)
     data = json.loads(finished.stdout)
@@ -565,20 +580,20 @@ def test_wrong_usage_is_told_in_one_line() -> None:
 def test_a_junit_document_replaces_nothing_but_a_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    is_refused("is not a file", "http://127.0.0.1:1", "--junit", pipe)
+    is_refused("is not a file", "http://127.0.0.1:1", "--junit", pipe, command=smoke_test)
     assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize("name", ["", "-", "/dev/stdout", "/proc/self/fd/1", "x" * 300])
 def test_a_junit_document_needs_a_name_of_its_own(name: str) -> None:
-    is_refused("--junit", "http://127.0.0.1:1", "--junit", name)
+    is_refused("--junit", "http://127.0.0.1:1", "--junit", name, command=smoke_test)
 
 
 def test_a_wrong_usage_leaves_no_document_of_the_run_before(tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
     for wrong in (["pets"], [], ["http://pets", "--wait", "x"], ["@/none"]):
         junit.write_text("of the run before")
-        is_refused("", *wrong, "--junit", junit)
+        is_refused("", *wrong, "--junit", junit, command=smoke_test)
         assert ET.fromstring(junit.read_bytes()).get("failures") != "0"
 
 
@@ -744,14 +759,14 @@ def test_a_terminal_that_takes_no_table_gets_lines(variables: dict[str, str]) ->
 
 def test_an_interruption_is_heard_while_the_program_is_still_loaded(tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
-    for step in range(20):
+    for step in range(8):
         junit.write_text("of the run before")
         command = [PETSAGE, "smoke-test", "-", "--junit", str(junit)]
         with subprocess.Popen(
             command, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             wait_until(lambda: junit.read_text() != "of the run before")
-            threading.Event().wait(step * 0.01)
+            threading.Event().wait(step * 0.025)
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130
             assert process.stderr

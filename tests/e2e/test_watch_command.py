@@ -48,7 +48,7 @@ def test_a_turn_that_loses_nothing_is_0_and_ends_by_itself():
 )
 def test_the_exit_code_follows_from_the_bounds_and_then_from_the_release(options, code, verdict):
     with losing({10: "reset", 15: "5xx"}) as server:
-        done = petsage_watch(url(server), "--for", "2", *options)
+        done = petsage_watch(url(server), "--for", "1.4", "--rate", "20", *options)
     assert (done.returncode, done.stdout[-len(verdict) :]) == (code, verdict)
     assert "lost: 1 reset, 1 5xx\n" in done.stdout
     assert "r1/i1" in done.stderr
@@ -152,11 +152,11 @@ def watched_restarts(folder, **site):
         binds = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         instances = [Instance(stack, folder, bind) for bind in binds]
         base = stack.enter_context(nginx(folder, *binds, **site))
-        command = [PETSAGE, "watch", base, "--rate", "10", "--json"]
+        command = [PETSAGE, "watch", base, "--rate", "20", "--json"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         log = folder / "access.log"
         wait_until(lambda: log.read_text().count("\n") > 5)
-        for instance in instances * 2:
+        for instance in instances:
             instance.restart()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
