@@ -88,7 +88,7 @@ def change(
         if files := draft(root, request):
             edited = project.edited(root, request.feature)
             copy = workspace.copy_project(root)
-            files.write(copy)
+            project.write(copy, files.contents)
             prove(copy, [request.feature], None if edited else files.tests)
             workspace.move_in(root, request.feature, copy, files.contents)
         return files

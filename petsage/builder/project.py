@@ -115,6 +115,13 @@ def content(path: Path) -> bytes | None:
     return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
+def write(root: Path, contents: Contents) -> None:
+    """Writes files into a project, or into a folder. Raises `OSError`."""
+    for path, content in contents.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+
+
 def merged(root: Path, kept: Record, requested: Contents) -> Contents:
     """The files of a changed request, with all that was edited since the feature was built.
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,12 +41,6 @@ class FeatureFiles:
         """The number of tests, those of requirements excepted."""
         defined = self.contents[project.test_path(self.request.feature)].count(b"\ndef test_")
         return defined - len(self.request.requirements)
-
-    def write(self, root: Path) -> None:
-        """Writes the files into a project. Raises `OSError`."""
-        for path, content in self.contents.items():
-            (root / path).parent.mkdir(exist_ok=True)
-            (root / path).write_bytes(content)
 
 
 def url(feature: str) -> str:
@@ -92,18 +86,24 @@ def render(request: Request, root: Path) -> FeatureFiles:
     )
     dumps = partial(json.dumps, ensure_ascii=False)
     templates.filters.update(literal=repr, markdown=_markdown, json=dumps)
-    context = _context(request)
-
-    def content(path: PurePosixPath) -> bytes:
+    context, contents = _context(request), {}
+    for path in project.built_files(request.feature):
         name = "test.py" if path.parent == project.TESTS else path.name
-        text = templates.get_template(f"{name}.jinja").render(context).encode()
-        return _formatted(text, path, root) if path.suffix == ".py" else text
-
-    paths = project.built_files(request.feature)
-    with ThreadPoolExecutor() as threads:
-        contents = dict(zip(paths, threads.map(content, paths), strict=True))
+        contents[path] = templates.get_template(f"{name}.jinja").render(context).encode()
+    contents = _formatted(contents, root)
     contents[project.folder(request.feature) / project.RECORD] = _record(request, contents)
     return FeatureFiles(request, contents)
+
+
+def _formatted(contents: project.Contents, root: Path) -> dict[PurePosixPath, bytes]:
+    with TemporaryDirectory() as folder:
+        project.write(Path(folder), contents)
+        command = [sys.executable, "-m", "ruff", "format", "--no-cache", "--config"]
+        ruff = [*command, str(root.resolve() / "pyproject.toml"), folder]
+        done = subprocess.run(ruff, capture_output=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise BuildError(f"the formatter refuses: {done.stderr.decode().strip()}")
+        return {path: Path(folder, path).read_bytes() for path in contents}
 
 
 def _record(request: Request, contents: project.Contents) -> bytes:
@@ -111,14 +111,6 @@ def _record(request: Request, contents: project.Contents) -> bytes:
     record = json.dumps(request.to_json() | {"files": texts}, indent=2, ensure_ascii=False)
     check_length(record.encode())  # it is a request too
     return f"{record}\n".encode()
-
-
-def _formatted(text: bytes, path: PurePosixPath, root: Path) -> bytes:
-    ruff = [sys.executable, "-m", *f"ruff format --no-cache --stdin-filename {path} -".split()]
-    done = subprocess.run(ruff, input=text, cwd=root, capture_output=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise BuildError(f"the formatter refuses {path}: {done.stderr.decode().strip()}")
-    return done.stdout
 
 
 def _context(request: Request) -> dict[str, Any]:

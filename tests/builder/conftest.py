@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from petsage.builder import project
 from petsage.builder.request import from_options
 from tests.builder.projects import environment, project_copy, rendered
 from tests.support import ROOT
@@ -42,7 +43,7 @@ def files(request_):
 @pytest.fixture
 def built(bare, files):
     """A bare project in which the feature stands."""
-    files.write(bare)
+    project.write(bare, files.contents)
     return bare
 
 

@@ -19,7 +19,7 @@ FOLDER = project.folder("pet_birthday")
 @pytest.fixture
 def runnable(root, files):
     """A copy of this project in which the feature stands."""
-    files.write(root)
+    project.write(root, files.contents)
     return root
 
 
@@ -159,14 +159,14 @@ def test_a_feature_that_prints_does_not_disturb(runnable):
 
 def test_removing_what_is_as_it_was_built_leaves_nothing(bare, files):
     before = snapshot(bare)
-    files.write(bare)
+    project.write(bare, files.contents)
     assert build.remove(bare, "pet_birthday") == dict.fromkeys(sorted(files.contents), False)
     assert snapshot(bare) == before
 
 
 def test_an_edited_feature_is_removed_by_force_only_and_each_edited_file_is_named(bare, files):
     before = snapshot(bare)
-    files.write(bare)
+    project.write(bare, files.contents)
     (bare / FOLDER / "service.py").write_text("mine")
     (bare / FOLDER / "more").mkdir()
     (bare / FOLDER / "more" / "notes.txt").write_text("mine too")

@@ -37,11 +37,11 @@ def replace(root, source):
 
 def test_a_feature_is_moved_in_replaced_and_moved_out(bare, source, files):
     before = snapshot(bare)
-    files.write(source)
+    project.write(source, files.contents)
     replace(bare, source)
     within = {str(path): content for path, content in files.contents.items()}
     assert snapshot(bare) == before | within | {str(project.folder(FEATURE)): None}
-    files.write(source)
+    project.write(source, files.contents)
     (source / project.folder(FEATURE) / "views.py").write_bytes(b"other")
     replace(bare, source)
     assert (bare / project.folder(FEATURE) / "views.py").read_bytes() == b"other"
@@ -94,7 +94,7 @@ def test_whatever_ends_a_change_the_feature_is_as_before_or_whole(
     bare, source, files, fault, change
 ):
     if change != "in":
-        files.write(bare)
+        project.write(bare, files.contents)
     before, new, ended, at = snapshot(bare), snapshot(source), False, 0
     while not ended:
         at += 1
