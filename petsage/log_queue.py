@@ -1,5 +1,6 @@
-"""A log handler that never waits: standard error that nobody reads stops no process."""
+"""A log that never waits: a standard stream that nobody reads stops no process."""
 
+import io
 import logging
 import os
 import select
@@ -9,6 +10,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import Any
 
 MOST_RECORDS = 2000
 """So many wait to be written; more are dropped, and how many is logged once there is room."""
@@ -29,17 +31,26 @@ class QueueHandler(logging.Handler):
 
     def _begin(self) -> None:
         """Also in the child of a fork: threads do not survive it, and the queue is its parent's."""
-        self._records: deque[bytes] = deque()
+        self._records: deque[tuple[int, bytes]] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()  # unlike an Event, signal handlers may use it
         self._dropped = 0
         self._writes = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues a record."""
+        self.put(_STANDARD_ERROR, (self.format(record) + "\n").encode(errors="backslashreplace"))
+
+    def stream(self, descriptor: int) -> io.TextIOWrapper:
+        """A text stream to a descriptor, each line of which waits here in its turn."""
+        raw = _QueuedStream(self, descriptor)
+        return io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True)
+
+    def put(self, descriptor: int, data: bytes) -> None:
+        """Queues what is to be written to a descriptor."""
         if len(self._records) >= MOST_RECORDS:
             self._dropped += 1
             return
-        self._records.append((self.format(record) + "\n").encode(errors="backslashreplace"))
+        self._records.append((descriptor, data))
         self._wake.put(None)
         if not self._writes:
             self._writes = self._start_writer()
@@ -65,7 +76,7 @@ class QueueHandler(logging.Handler):
     def _write_all(self) -> None:
         while True:
             self._wake.get()
-            _write(self._records[0])
+            _write(*self._records[0])
             self._records.popleft()
             if self._dropped and not self._records:
                 dropped, self._dropped = self._dropped, 0
@@ -74,9 +85,29 @@ class QueueHandler(logging.Handler):
                 self.handle(logging.LogRecord("petsage.logs", level, "", 0, said, (dropped,), None))
 
 
-def _write(line: bytes) -> None:
+class _QueuedStream(io.RawIOBase):
+    """What a text stream writes to."""
+
+    name = "log"
+
+    def __init__(self, queue: QueueHandler, descriptor: int) -> None:
+        self._queue = queue
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._queue.put(self._descriptor, bytes(data))
+        return len(data)
+
+
+def _write(descriptor: int, data: bytes) -> None:
     with suppress(OSError):  # closed: there is nowhere to say so
-        while line:
-            select.select([], [_STANDARD_ERROR], [])
+        while data:
+            select.select([], [descriptor], [])
             with suppress(BlockingIOError):  # whoever shares it has made it so
-                line = line[os.write(_STANDARD_ERROR, line) :]
+                data = data[os.write(descriptor, data) :]

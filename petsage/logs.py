@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO, cast
 
 from petsage.config import Config
 from petsage.log_queue import QueueHandler
@@ -55,6 +55,12 @@ def settings(config: Config) -> dict[str, Any]:
         "root": {"level": config.log_level.upper(), "handlers": ["stderr"]},
         "loggers": {name: {"handlers": [], "propagate": True} for name in loggers},
     }
+
+
+def streams() -> tuple[TextIO, TextIO]:
+    """Standard output and standard error, through the queue of the log as `settings` has it."""
+    queue = cast(QueueHandler, logging.getLogger().handlers[0])
+    return queue.stream(1), queue.stream(2)
 
 
 class JsonFormatter(logging.Formatter):

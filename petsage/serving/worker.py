@@ -40,6 +40,7 @@ class Worker(Gate):
         kept, other = (management, main) if self.probe else (main, management)
         other.close()
         self.sockets = [kept]
+        sys.stdout, sys.stderr = logs.streams()  # also what the application prints waits for nobody
         super().init_process()
 
     def thread_count(self) -> int:

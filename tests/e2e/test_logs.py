@@ -166,6 +166,37 @@ def test_no_access_is_logged(tmp_path):
     assert "a-visitor" not in written
 
 
+PRINTS = """\
+import sys
+def app(environ, start_response):
+    for stream in (sys.stdout, sys.stderr, environ["wsgi.errors"]):
+        print("x" * 5000, file=stream, flush=True)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_what_an_application_prints_for_nobody_stops_no_worker_and_is_printed_whole(tmp_path):
+    (tmp_path / "prints.py").write_text(PRINTS)
+    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
+    with subprocess.Popen(
+        [PETSAGE, "serve", "prints:app"],
+        cwd=tmp_path,
+        env=environment_of(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+        for _ in range(100):
+            assert get(f"http://{main}/", timeout=2).data == b"ok"
+        process.send_signal(signal.SIGTERM)
+        printed, errors = process.communicate(timeout=8)
+    assert printed == ("x" * 5000 + "\n") * 100
+    assert errors.count("x" * 5000 + "\n") == 200
+
+
 CHATTY = """\
 import logging
 def app(environ, start_response):
