@@ -5,7 +5,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty
 
@@ -44,34 +44,29 @@ class Progress:
         """A round is over: this is all that is known now."""
 
 
+@dataclass
 class Asking:
     """Asks all targets at once, and enters in their records what it finds."""
 
-    def __init__(
-        self,
-        plan: RolloutPlan,
-        get: Get,
-        resolve: Resolve,
-        progress: Progress,
-        clock: Clock,
-    ) -> None:
-        self._plan = plan
-        self._get = get
-        self._resolve = resolve
-        self._progress = progress
-        self.clock = clock
-        self._began = clock.now()
+    plan: RolloutPlan
+    get: Get
+    resolve: Resolve
+    progress: Progress
+    clock: Clock
+    requests: int = 0
+    limited: set[Target] = field(default_factory=set)
+    """Those that have answered 429: each of them is asked one by one from then on."""
+    _waiting: dict[int, tuple[Record, Finding, float]] = field(default_factory=dict)
+    _missing: Counter[Record] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.records = [Record(self.plan, target) for target in self.plan.targets]
+        self._began = self.clock.now()
+        self._numbers = itertools.count()
         self._pool = Pool[tuple[int, _Found]]()
         self.close = self._pool.close
-        self.records = [Record(plan, target) for target in plan.targets]
-        self.requests = 0
-        self._numbers = itertools.count()
-        self._waiting: dict[int, tuple[Record, str, float]] = {}
-        self._missing = Counter[Record]()
         # The memory for the jobs that wait does not grow with the number of targets.
-        self._batch = max(1, min(BATCH, 1024 // len(plan.targets)))
-        self.limited: set[Target] = set()
-        """Those that have answered 429: each of them is asked one by one from then on."""
+        self._batch = max(1, min(BATCH, 1024 // len(self.records)))
 
     def elapsed(self) -> float:
         """The seconds since the rollout began."""
@@ -79,7 +74,7 @@ class Asking:
 
     def left(self) -> float:
         """The seconds until it must be over; without end if it does not wait."""
-        return (self._plan.wait_seconds or math.inf) - self.elapsed()
+        return (self.plan.wait_seconds or math.inf) - self.elapsed()
 
     def run_round(self) -> None:
         """Returns when all is answered, or raises what a job or a signal handler raises. Who has
@@ -88,27 +83,27 @@ class Asking:
             for record in self.records:
                 record.begin()
                 if record.target.addresses is None:
-                    self._submit(record, "", partial(self._resolve, record.target))
+                    self._submit(record, "", partial(self.resolve, record.target))
                 else:
                     self._resolved(record, record.target.addresses)
             while self._waiting:
                 try:
                     self._receive(*self._pool.result(_IDLE_SECONDS))
                 except Empty:
-                    self._progress.idle()
+                    self.progress.idle()
         finally:
             now = self.elapsed()
-            for record, address, asked_at in self._waiting.values():
-                url, waited = record.target.url, now - asked_at
-                record.hear(Finding(url, address, NONE_YET, seconds=waited, cut=True), now)
+            for record, none_yet, asked_at in self._waiting.values():
+                record.hear(replace(none_yet, seconds=now - asked_at), now)
             for record in self.records:
                 record.end(now)
 
     def _submit(self, record: Record, address: str, work: Callable[[float], _Found]) -> None:
         number, now = next(self._numbers), self.elapsed()
-        self._waiting[number] = record, address, now
+        none_yet = Finding(record.target.url, address, NONE_YET, cut=True)
+        self._waiting[number] = record, none_yet, now
         self._missing[record] += 1
-        self._progress.found(Finding(record.target.url, address, NONE_YET, cut=True))
+        self.progress.found(none_yet)
         self._pool.submit(lambda: (number, self._patiently(record.target, address, now, work)))
 
     def _receive(self, number: int, found: _Found) -> None:
@@ -117,7 +112,7 @@ class Asking:
         if isinstance(found, Finding):
             record.hear(found, self.elapsed())
             if not found.cut:
-                self._progress.found(found)
+                self.progress.found(found)
             if not self._missing[record]:
                 self._ask_more(record)
         else:
@@ -140,7 +135,7 @@ class Asking:
         self, target: Target, addresses: tuple[str, ...], address: str, seconds: float
     ) -> Finding:
         """What the first of `addresses` that accepts a connection answers."""
-        plan, answer = self._plan, self._get(target, addresses, seconds)
+        plan, answer = self.plan, self.get(target, addresses, seconds)
         finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
         return placed(finding, target, address, answer.address)
 
@@ -160,7 +155,7 @@ class Asking:
         self, target: Target, address: str, asked_at: float, work: Callable[[float], _Found]
     ) -> _Found:
         """What `work` returns, or the finding that says why it does not."""
-        plan = self._plan
+        plan = self.plan
         seconds = min(plan.timeout_seconds, self.left())
         error = NoAnswer("before its turn")
         if seconds > 0:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from petsage import sockets
@@ -12,30 +13,26 @@ THREADS = 16
 """How many names are looked up at once."""
 
 
+@dataclass
 class Names:
     """Looks names up in a few threads: getaddrinfo() knows no time-out, so a name that hangs takes
     one of them for as long as it hangs, however often it is asked for."""
 
-    def __init__(
-        self,
-        proxy: Target | None = None,
-        look_up: Callable[[str], tuple[str, ...]] = sockets.addresses_of,
-    ) -> None:
-        """Where there is a proxy, its name is looked up in place of each target's. `look_up` raises
-        `OSError`."""
-        self._proxy = proxy
-        self._look_up = look_up
-        self._lock = threading.Lock()
-        self._running: dict[str, Future[tuple[str, ...]]] = {}
-        self._jobs: SimpleQueue[str] = SimpleQueue()
-        self._threads = 0
+    proxy: Target | None = None
+    """Its name is looked up in place of each target's."""
+    look_up: Callable[[str], tuple[str, ...]] = sockets.addresses_of
+    """Raises `OSError`."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _running: dict[str, Future[tuple[str, ...]]] = field(default_factory=dict)
+    _jobs: SimpleQueue[str] = field(default_factory=SimpleQueue)
+    _threads: int = 0
 
     def resolve(self, target: Target, seconds: float) -> tuple[str, ...]:
         """The addresses of a target, looked up within some seconds. Raises `NoAnswer`."""
         if target.addresses is not None:
             return target.addresses
         try:
-            return self._found((self._proxy or target).host).result(seconds)
+            return self._found((self.proxy or target).host).result(seconds)
         except OSError as error:  # a TimeoutError too
             raise NoAnswer("looking up the name") from error
 
@@ -54,7 +51,7 @@ class Names:
         while True:
             host = self._jobs.get()
             try:
-                addresses = self._look_up(host)
+                addresses = self.look_up(host)
             except BaseException as error:
                 self._running.pop(host).set_exception(error)
             else:

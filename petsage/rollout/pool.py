@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
@@ -12,27 +13,25 @@ THREADS = 64
 _T = TypeVar("_T")
 
 
+@dataclass
 class Pool(Generic[_T]):
     """Runs jobs in threads, and hands their results to the thread that owns the pool."""
 
-    def __init__(
-        self, threads: int = THREADS, start: Callable[[Thread], object] = Thread.start
-    ) -> None:
-        self._most = threads
-        self._start = start
-        self._started = 0
-        self.under_way = 0
-        """How many jobs have been submitted whose results have not been taken."""
-        self._jobs: SimpleQueue[Callable[[], _T] | None] = SimpleQueue()
-        self._results: SimpleQueue[_T | BaseException] = SimpleQueue()
+    threads: int = THREADS
+    start: Callable[[Thread], object] = Thread.start
+    under_way: int = 0
+    """How many jobs have been submitted whose results have not been taken."""
+    _started: int = 0
+    _jobs: SimpleQueue[Callable[[], _T] | None] = field(default_factory=SimpleQueue)
+    _results: SimpleQueue[_T | BaseException] = field(default_factory=SimpleQueue)
 
     def submit(self, job: Callable[[], _T]) -> None:
         """Runs a job as soon as a thread is free."""
         self.under_way += 1
         self._jobs.put(job)
-        if self._started < min(self._most, self.under_way):
+        if self._started < min(self.threads, self.under_way):
             try:
-                self._start(Thread(target=_work, args=(self._jobs, self._results), daemon=True))
+                self.start(Thread(target=_work, args=(self._jobs, self._results), daemon=True))
             except RuntimeError:  # the system has no thread left: the job waits for one of ours
                 if not self._started:
                     raise

@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import SIGTERM
 
 from petsage.clock import Clock, SystemClock
@@ -57,26 +57,23 @@ class Outcome:
         return 128 + SIGTERM if self.terminated else self.kind
 
 
+@dataclass
 class Rollout:
     """Runs a plan, once."""
 
-    def __init__(
-        self,
-        plan: RolloutPlan,
-        get: Get,
-        resolve: Resolve,
-        progress: Progress | None = None,
-        clock: Clock | None = None,
-        jitter: Callable[[], float] | None = None,
-    ) -> None:
-        """`get` is a `petsage.client.Client`'s, `resolve` that of `petsage.rollout.names.Names`.
-        `jitter` returns from 0 to 1."""
-        self._plan = plan
-        self._progress = progress or Progress()
-        clock = clock or SystemClock()
-        self._asking = Asking(plan, get, resolve, self._progress, clock)
+    plan: RolloutPlan
+    get: Get
+    """A `petsage.client.Client`'s."""
+    resolve: Resolve
+    """That of `petsage.rollout.names.Names`."""
+    progress: Progress = field(default_factory=Progress)
+    clock: Clock = field(default_factory=SystemClock)
+    jitter: Callable[[], float] = random.SystemRandom().random
+    """Returns from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        self._asking = Asking(self.plan, self.get, self.resolve, self.progress, self.clock)
         self._records = self._asking.records
-        self._jitter = jitter or random.SystemRandom().random
         self._rounds = self._good = self._bad = self._best = 0
         """How many rounds there were, how many in a row were good or bad, the most good ones."""
 
@@ -91,7 +88,7 @@ class Rollout:
         with closing(self._asking):
             try:
                 while self._run_round() and (seconds := self._pause_seconds()):
-                    self._asking.clock.wait(threading.Event(), seconds)
+                    self.clock.wait(threading.Event(), seconds)
                 breach = self._shortfall()
             except KeyboardInterrupt as interrupt:
                 terminated = isinstance(interrupt, Terminated)
@@ -108,7 +105,7 @@ class Rollout:
             self._asking.requests,
             self._asking.elapsed(),
             tuple(notes),
-            "" if self._plan.instances else _claim(answers),
+            "" if self.plan.instances else _claim(answers),
             terminated,
         )
 
@@ -119,10 +116,10 @@ class Rollout:
         breaches = [breach for record in self._records for breach in record.breaches]
         self._good, self._bad = (0, self._bad + 1) if breaches else (self._good + 1, 0)
         self._best = max(self._best, self._good)
-        self._progress.round_over(self._rounds, self._rows())
+        self.progress.round_over(self._rounds, self._rows())
         if breaches:
-            return bool(self._plan.wait_seconds) and all(breach.retryable for breach in breaches)
-        return self._good < self._plan.consecutive
+            return bool(self.plan.wait_seconds) and all(breach.retryable for breach in breaches)
+        return self._good < self.plan.consecutive
 
     def _pause_seconds(self) -> float:
         """The pause before the next round; 0 if there is no time for one."""
@@ -132,14 +129,14 @@ class Rollout:
         backoff = _FIRST_BACKOFF_SECONDS * 2 ** min(self._bad - 1, 10)
         pause = min(backoff, _LONGEST_BACKOFF_SECONDS) if self._bad else BETWEEN_SECONDS
         # The last round should be near the deadline, not a whole pause before it.
-        return float(min(pause, left / 2) * (1 - self._jitter() / 2))
+        return float(min(pause, left / 2) * (1 - self.jitter() / 2))
 
     def _rows(self) -> tuple[Finding, ...]:
         return tuple(row for record in self._records for row in record.rows)
 
     def _shortfall(self) -> Breach | None:
         """Too few good rounds, if no row says what is wrong."""
-        plan = self._plan
+        plan = self.plan
         explained = any(row.breach for row in self._rows()) and not self._waiting()
         if self._good >= plan.consecutive or explained:
             return None

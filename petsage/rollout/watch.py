@@ -7,6 +7,7 @@ before it asks again leaves out the very asks that would have been slow: "coordi
 import itertools
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from http.client import IncompleteRead
 from queue import Empty
@@ -30,30 +31,25 @@ AFTER_SECONDS = 3
 _LOST = {Kind.WRONG, Kind.UNREACHED}
 
 
+@dataclass
 class Watch:
     """Watches the targets of a plan, once. Its release, if it has one, ends the watch
     `AFTER_SECONDS` after it is proven."""
 
-    def __init__(
-        self,
-        plan: RolloutPlan,
-        get: tuple[Get, Get],
-        resolve: Resolve,
-        clock: Clock,
-        tick: Callable[[float, Losses], None] = lambda _now, _losses: None,
-    ) -> None:
-        """`get` asks on a new connection, and on a kept one. `tick` is called about once a second,
-        in the thread that runs the watch."""
-        self._plan = plan
-        self._get = get
-        self._resolve = resolve
-        self._clock = clock
-        self._tick = tick
-        self.losses = Losses(plan.targets)
-        self.stopped = False
-        """Set by a signal handler to end the asking: an exception could lose an answer."""
-        self._records = {target: Record(plan, target) for target in plan.targets}
-        self._unproven = set(plan.targets)
+    plan: RolloutPlan
+    get: tuple[Get, Get]
+    """Ask on a new connection, and on a kept one."""
+    resolve: Resolve
+    clock: Clock
+    tick: Callable[[float, Losses], None] = lambda _now, _losses: None
+    """Is called about once a second, in the thread that runs the watch."""
+    stopped: bool = False
+    """Set by a signal handler to end the asking: an exception could lose an answer."""
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(self.plan.targets)
+        self._records = {target: Record(self.plan, target) for target in self.plan.targets}
+        self._unproven = set(self.plan.targets)
         self._known: dict[Target, tuple[float, tuple[str, ...]]] = {}
         self._began = self._end = 0.0
 
@@ -63,18 +59,18 @@ class Watch:
 
         The asks that are under way by then are waited for, since they may still be lost.
         """
-        self._began, self._end = self._clock.now(), seconds
-        most = int(rate * self._plan.timeout_seconds * 2) + 2  # all of them may hang
+        self._began, self._end = self.clock.now(), seconds
+        most = int(rate * self.plan.timeout_seconds * 2) + 2  # all of them may hang
         with closing(Pool[tuple[Ask, Finding]](most)) as pool:
             try:
                 self._ask_on_time(pool, rate)
             finally:
                 self.losses.asked_until = self.now()
-                self._receive(pool, self.now() + self._plan.timeout_seconds * 2, whole=True)
+                self._receive(pool, self.now() + self.plan.timeout_seconds * 2, whole=True)
 
     def now(self) -> float:
         """Seconds since the watch began."""
-        return self._clock.now() - self._began
+        return self.clock.now() - self._began
 
     @property
     def kind(self) -> Kind:
@@ -85,19 +81,19 @@ class Watch:
             answered = self.losses.good_at[target]
             # A lost ask is judged by the bounds, whether or not it was the last one.
             kinds |= {breach.kind for breach in record.breaches} - (_LOST if answered else set())
-            if not answered or (self._plan.release and target in self._unproven):
+            if not answered or (self.plan.release and target in self._unproven):
                 kinds.add(Kind.INCONCLUSIVE)
         return gravest(kinds)
 
     def _ask_on_time(self, pool: Pool[tuple[Ask, Finding]], rate: float) -> None:
-        targets = self._plan.targets
+        targets = self.plan.targets
         for number in itertools.count():
             due = number / rate
             self._receive(pool, min(due, self._end))
             if due >= self._end or self.stopped:
                 return
             if number % max(1, int(rate)) == 0:
-                self._tick(self.now(), self.losses)
+                self.tick(self.now(), self.losses)
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))
 
@@ -119,20 +115,20 @@ class Watch:
         if not record.breaches:
             self._unproven.discard(ask.target)
         record.begin()
-        if self._plan.release and not self._unproven:
+        if self.plan.release and not self._unproven:
             self._end = min(self._end, self.now() + AFTER_SECONDS)
 
     # What follows runs in the pool's threads.
 
     def _ask(self, target: Target, turn: int, kept: int, due: float) -> tuple[Ask, Finding]:
-        plan = self._plan
+        plan = self.plan
         late = max(0.0, self.now() - due)
         address, loss = "", None
         try:
             addresses = self._addresses(target, turn // len(plan.targets))
             if plan.every_address and addresses:
                 address, addresses = addresses[0], addresses[:1]
-            answer = self._get[kept](target, addresses, plan.timeout_seconds)
+            answer = self.get[kept](target, addresses, plan.timeout_seconds)
             finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
             if finding.breach:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
@@ -147,7 +143,7 @@ class Watch:
         """All of a target's, each time with another one first."""
         at, found = self._known.get(target, (-RESOLVE_SECONDS, ()))
         if self.now() - at >= RESOLVE_SECONDS:
-            found = self._resolve(target, self._plan.timeout_seconds)
+            found = self.resolve(target, self.plan.timeout_seconds)
             self._known[target] = self.now(), found
         start = turn % max(1, len(found))
         return found[start:] + found[:start]

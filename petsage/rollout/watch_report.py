@@ -1,7 +1,7 @@
 """What a watch found, as text and JSON; and the one line a second while it runs."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from petsage.contract import Kind
@@ -60,17 +60,17 @@ def as_json(found: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
     return json_line(verdict | {"began": began.isoformat()} | sums).decode()
 
 
+@dataclass
 class Lines:
     """A line a second on a terminal; elsewhere only when a loss or a name is new."""
 
-    def __init__(self, write: Callable[[str], object], terminal: bool) -> None:
-        self._write = write
-        self._terminal = terminal
-        self._known = 0
+    write: Callable[[str], object]
+    terminal: bool
+    _known: int = 0
 
     def __call__(self, now: float, found: Losses) -> None:
         lost, known = found.lost.total(), len(found.releases) + len(found.instances)
-        if self._terminal or lost + known > self._known:
+        if self.terminal or lost + known > self._known:
             newest = "/".join(next(reversed(n), "") for n in (found.releases, found.instances))
-            self._write(f"{now:.0f} s: {found.asks} asks, {lost} lost, newest: {newest}\n")
+            self.write(f"{now:.0f} s: {found.asks} asks, {lost} lost, newest: {newest}\n")
         self._known = lost + known

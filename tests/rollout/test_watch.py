@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 
-from petsage.client import Client, Target
+from petsage.client import Answer, Client, Target
 from petsage.clock import SystemClock
 from petsage.contract import Kind
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.watch import Watch
-from tests.rollout.losing import losing
+from tests.rollout.losing import BODY, losing
 
 WAYS = ("5xx", "cut", "reset", "timed out")
 
@@ -98,6 +98,20 @@ def test_every_address_is_asked_in_turn_on_both_kinds_of_connections():
         found = watch(one.port, 1, addresses=("127.0.0.1", "127.0.0.2"))
     assert (one.arrived, other.arrived) == (50, 50)
     assert found.losses.lost == {}
+
+
+def test_targets_that_are_printed_alike_are_told_apart():
+    targets = [Target.parse(f"http://127.0.0.1/x?key={key}") for key in ("sesame", "barley")]
+
+    def get(target, _addresses, _seconds):
+        name = "1" if target == targets[0] else "2"
+        names = {"petsage-release": name, "petsage-instance": name}
+        return Answer("", 200, {"content-type": "application/json"} | names, BODY, 0.001)
+
+    plan = RolloutPlan(targets=tuple(targets))
+    found = Watch(plan, (get, get), lambda *_: ("127.0.0.1",), SystemClock())
+    found.run(200, 0.5)
+    assert (found.losses.asks, found.kind) == (100, Kind.PROVEN)
 
 
 def test_a_kept_connection_that_the_server_has_closed_meanwhile_loses_nothing():
