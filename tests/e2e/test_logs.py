@@ -170,7 +170,7 @@ PRINTS = """\
 import sys
 def app(environ, start_response):
     for stream in (sys.stdout, sys.stderr, environ["wsgi.errors"]):
-        print("x" * 5000, file=stream, flush=True)
+        print("x" * 4000, file=stream, flush=True)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -193,8 +193,8 @@ def test_what_an_application_prints_for_nobody_stops_no_worker_and_is_printed_wh
             assert get(f"http://{main}/", timeout=2).data == b"ok"
         process.send_signal(signal.SIGTERM)
         printed, errors = process.communicate(timeout=8)
-    assert printed == ("x" * 5000 + "\n") * 100
-    assert errors.count("x" * 5000 + "\n") == 200
+    assert printed == ("x" * 4000 + "\n") * 100
+    assert errors.count("x" * 4000 + "\n") == 200
 
 
 CHATTY = """\
