@@ -92,11 +92,13 @@ class Arbiter(arbiter.Arbiter):
         except OSError as error:
             self.log.warning("SIGUSR2 failed: %s", error.strerror)
             if os.getpid() != self.pid:  # the child, with nothing to execute
-                logging.shutdown()
-                os._exit(1)
+                self.stop()
 
     def stop(self, graceful: bool = True) -> None:
         """Stops the workers, and unlinks the paths of unix sockets if they are still there."""
+        if os.getpid() != self.pid:  # a child that has lost its way: they are not its own
+            logging.shutdown()
+            os._exit(1)
         names = [listener.getsockname() for listener in self.LISTENERS]
         self.systemd |= not all(Path(one).exists() for one in names if isinstance(one, str))
         super().stop(graceful)

@@ -23,6 +23,10 @@ def serve(config: Config, application: str = OWN_APPLICATION) -> NoReturn:
     `ConfigError` for sockets of systemd's that are not the configured ones, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
+    # What is opened from now on must not become a standard stream: the log would be written there.
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(spare)
     refuse_environment()
     gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
     find(application)

@@ -388,6 +388,18 @@ def test_variables_of_gunicorn_and_of_systemd_that_mean_nothing_are_left_alone(t
         assert get(f"{service.main}/").data == b"auto"
 
 
+def test_without_standard_streams_the_log_is_written_to_no_client(tmp_path):
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    with served(tmp_path, "shop:app", cwd=tmp_path, before=closed, log_level="debug") as service:
+        with urllib3.PoolManager(maxsize=1) as pool:
+            for _ in range(20):
+                assert pool.request("GET", f"{service.main}/basket").data == b"/basket http"
+        for pid in (service.process.pid, *service.workers()):
+            streams = [Path(f"/proc/{pid}/fd/{one}").readlink() for one in range(3)]
+            assert streams == [Path("/dev/null")] * 3
+
+
 def test_gunicorns_mount_point_is_the_main_listeners_alone(tmp_path):
     (tmp_path / "shop.py").write_text(APPLICATION)
     mounted = ["env", "SCRIPT_NAME=/shop"]
