@@ -6,7 +6,7 @@ from collections.abc import Container
 
 _HEADER_CELLS = 8
 _SLOT_CELLS = 8
-_SLOTS = 4096
+_SLOTS = 2048
 
 
 class _Cell:

@@ -202,15 +202,14 @@ def test_it_runs_from_any_folder_without_writing_there(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/status", "/readyz?verbose", "/metrics", "/", "/nope"])
-def test_no_web_page_reads_the_management_listener_through_a_name_of_its_own(tmp_path, path):
-    with served(tmp_path, workers=1) as service:
-        refused = get(f"{service.management}{path}", headers={"Host": "evil.example:8001"})
-        assert (refused.status, refused.headers["Content-Type"]) == (421, "application/json")
-        assert b"evil" not in refused.data
-        port = service.management.rpartition(":")[2]
-        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
-            expected = 404 if path == "/nope" else 200
-            assert get(f"{service.management}{path}", headers={"Host": host}).status == expected
+def test_no_web_page_reads_the_management_listener_through_a_name_of_its_own(service, path):
+    refused = get(f"{service.management}{path}", headers={"Host": "evil.example:8001"})
+    assert (refused.status, refused.headers["Content-Type"]) == (421, "application/json")
+    assert b"evil" not in refused.data
+    port = service.management.rpartition(":")[2]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
+        expected = 404 if path == "/nope" else 200
+        assert get(f"{service.management}{path}", headers={"Host": host}).status == expected
 
 
 def test_a_management_listener_for_others_answers_to_every_name(tmp_path):
@@ -274,7 +273,7 @@ def test_of_two_starts_at_once_on_one_address_one_is_refused_in_one_line(tmp_pat
 
     def start():
         management = f"127.0.0.1:{free_port()}"
-        settings = {"bind": main, "management_bind": management, "workers": 1}
+        settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
         return subprocess.Popen(
             [PETSAGE, "serve"], env=environment_of(settings), stderr=subprocess.PIPE, text=True
         )
