@@ -6,7 +6,13 @@ import re
 import pytest
 
 from petsage.client import MAX_BODY_BYTES, Answer
-from petsage.contract import Source, expectation, expectations, first_breach
+from petsage.contract import (
+    SMOKE_TEST_CONTRACT,
+    Source,
+    expectation,
+    expectations,
+    first_breach,
+)
 
 UP = {"status": "UP", "version": "2.0.0", "up": True, "n": 1, "a/b": ["x", {"~": None}], "": 0}
 
@@ -72,6 +78,16 @@ def test_what_is_not_as_expected_is_named_exactly(text: str, words: str) -> None
 )
 def test_json_is_read_strictly_and_to_a_bound(body: bytes, words: str) -> None:
     assert words in str(expectation("json:/status=UP")(answer(body)))
+
+
+def test_a_member_too_many_is_a_breach_even_if_it_is_null() -> None:
+    body: dict[str, object] = {"status": "ok", "feature": "smoke_test"}
+    body["message"] = "PetSage Smoke Test: Success!"
+    breach = first_breach(answer(body, content_type="application/json"), SMOKE_TEST_CONTRACT.parts)
+    assert breach is None
+    body |= {"note": None}
+    breach = first_breach(answer(body, content_type="application/json"), SMOKE_TEST_CONTRACT.parts)
+    assert str(breach) == "body: expected no note, saw note=null"
 
 
 def test_a_status_of_2xx_is_expected_where_none_is_named() -> None:

@@ -66,9 +66,12 @@ class Monitor:
             asked = {name: asked[name] for name in names if name not in conditions}
             conditions = {name: conditions[name] for name in names if name in conditions}
         now, limits = self.clock.now(), self._limits[probe]
-        results = [found for one in asked.values() if (found := one.fresh_result(now, limits))]
+        fresh = limits.fresh_seconds
+        results = [found for one in asked.values() if (found := one.fresh_result(now, fresh))]
         if len(results) < len(asked):
             now, results = self._refreshed(asked.values(), limits)
+        if not conditions:
+            return Report(probe, tuple(results), now, {})
         reasons = {name: one.reasons() for name, one in conditions.items()}
         known = [self._known(name, its, probe, now) for name, its in reasons.items()]
         return Report(probe, (*known, *results), now, reasons)

@@ -83,4 +83,4 @@ class Report:
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the checks that fail this report."""
-        return tuple(result.name for result in self.failures)
+        return tuple([result.name for result in self.failures])

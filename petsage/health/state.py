@@ -38,16 +38,18 @@ class CheckState:
         self._history = history
         self._work = work
 
-    def fresh_result(self, now: float, limits: Limits) -> Result | None:
+    def fresh_result(self, now: float, fresh_seconds: float) -> Result | None:
         """The result if it is fresh, and no run has hung since. It needs no lock.
 
-        An age below zero is left to `decide`: a result has just come, or the clock was set back.
+        `fresh_seconds` are the probe's. An age below zero is left to `decide`: a result has just
+        come, or the clock was set back.
         """
-        result, run, check = self.result, self.run, self.check
-        if result is None or not 0 <= now - result.at < check.fresh_seconds:
+        result, run = self.result, self.run
+        if result is None or not 0 <= (age := now - result.at) < fresh_seconds:
             return None
-        late = run and now >= run.began + check.timeout_seconds and not run.done.is_set()
-        return None if late or now - result.at >= limits.fresh_seconds else result
+        if run and now >= run.began + self.check.timeout_seconds and not run.done.is_set():
+            return None
+        return result if age < self.check.fresh_seconds else None
 
     def decide(self, now: float, limits: Limits) -> CheckRun | None:
         """Decides once how old a result may be, and begins a run if one is due.

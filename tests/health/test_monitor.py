@@ -224,6 +224,18 @@ def test_an_old_pass_does_not_outlive_a_refresh_that_hangs():
     subject.go.set()
 
 
+def test_a_fresh_pass_does_not_outlive_a_run_for_another_probe_that_hangs():
+    clock, subject = ManualClock(), Subject()
+    monitor = Monitor([check(run=subject, fresh_seconds=60, stale_seconds=60)], clock=clock)
+    monitor.report("ready")
+    clock.time += 2
+    subject.go.clear()
+    assert monitor.report("smoke").status is Status.PASS
+    clock.time += 2
+    assert only(monitor.report("ready")).reason == "timed out after 2 s"
+    subject.go.set()
+
+
 @pytest.mark.parametrize(
     "error", [SystemExit(3), KeyboardInterrupt(), RecursionError(), MemoryError(), GeneratorExit()]
 )
