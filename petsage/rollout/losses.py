@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from petsage.client import Target
+from petsage.rollout.verdict import Finding
 
 LATE_SECONDS = 0.02
 """If asks start later than this (p99), the figures say more of this machine than of the service."""
@@ -49,9 +50,8 @@ class Ask:
     late_seconds: float
     """How much later it started."""
     ended: float
+    finding: Finding
     loss: Loss | None = None
-    release: str = ""
-    instance: str = ""
 
 
 @dataclass(slots=True)
@@ -86,9 +86,9 @@ class Losses:
         """An ask is over."""
         self.asks += 1
         self._late[round(ask.late_seconds, 4)] += 1
-        latencies = self._phase(ask.release)
-        _see(self.releases, ask.release, ask.ended)
-        _see(self.instances, ask.instance, ask.ended)
+        latencies = self._phase(ask.finding.release)
+        _see(self.releases, ask.finding.release, ask.ended)
+        _see(self.instances, ask.finding.instance, ask.ended)
         if ask.loss:
             self.lost[ask.loss] += 1
             self._lost_at.append(ask.ended)

@@ -16,7 +16,7 @@ import click
 
 from petsage.baked import RELEASE
 from petsage.client import Client, Target
-from petsage.contract import TOKEN, Contract, Source, expectation, expectations
+from petsage.contract import EXPECTATION_FORMS, TOKEN, Contract, Source, expectation, expectations
 from petsage.options import seconds
 from petsage.rollout.names import Names
 from petsage.rollout.output import err
@@ -28,9 +28,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _OVERRIDE = re.compile(r"([^:\[\]]+|\[([^\]]+)\]):([0-9]{1,5}):(.+)")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_PROXIES = [
-    name for kind in ("http_proxy", "https_proxy", "all_proxy") for name in (kind, kind.upper())
-]
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 Override = tuple[tuple[str, int], tuple[str, ...]]
 """A host and a port, and the addresses that stand in for a look-up."""
@@ -141,10 +139,7 @@ def _target(text: str, where: str) -> Target:
 _CONTRACT = ("release_from", "instance_from")
 _several = partial(click.option, multiple=True)
 _source = _parsed(Source.parse)
-_EXPECT = (
-    "status=200-299, json:/POINTER=VALUE, header:NAME=VALUE or body=TEXT, in place of the smoke "
-    "test's contract. Repeatable."
-)
+_EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract. Repeatable."
 _RELEASE = "Where the release stands: header:NAME, json:/POINTER or body."
 _OPTIONS = (
     click.argument("targets", nargs=-1, metavar="TARGET...", callback=_targets),
@@ -199,7 +194,10 @@ def read(
 
 def _check_proxy(plan: RolloutPlan, proxy: Target | None, overridden: bool) -> None:
     if not proxy:
-        if unused := sorted(set(filter(os.environ.get, _PROXIES))):
+        unused = sorted(
+            name for name, url in os.environ.items() if url and name.lower() in _PROXIES
+        )
+        if unused:
             err(f"NOTE: the proxy of {', '.join(unused)} is not used: give it as --proxy\n")
     elif plan.every_address or overridden:
         other = "--every-address" if plan.every_address else "--resolve"

@@ -20,7 +20,7 @@ from petsage.rollout.losses import Ask, Loss, Losses
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
-from petsage.rollout.verdict import Finding, judge, judge_failure, placed
+from petsage.rollout.verdict import judge, judge_failure, placed
 
 RESOLVE_SECONDS = 1
 """The addresses of a name are used for so long."""
@@ -61,7 +61,7 @@ class Watch:
         """
         self._began, self._end = self.clock.now(), seconds
         most = int(rate * self.plan.timeout_seconds * 2) + 2  # all of them may hang
-        with closing(Pool[tuple[Ask, Finding]](most)) as pool:
+        with closing(Pool[Ask](most)) as pool:
             try:
                 self._ask_on_time(pool, rate)
             finally:
@@ -85,7 +85,7 @@ class Watch:
                 kinds.add(Kind.INCONCLUSIVE)
         return gravest(kinds)
 
-    def _ask_on_time(self, pool: Pool[tuple[Ask, Finding]], rate: float) -> None:
+    def _ask_on_time(self, pool: Pool[Ask], rate: float) -> None:
         targets = self.plan.targets
         for number in itertools.count():
             due = number / rate
@@ -97,18 +97,18 @@ class Watch:
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))
 
-    def _receive(self, pool: Pool[tuple[Ask, Finding]], until: float, whole: bool = False) -> None:
+    def _receive(self, pool: Pool[Ask], until: float, whole: bool = False) -> None:
         """Takes in what comes until then; or, if it wants the whole, until nothing is missing."""
         with suppress(Empty):
             while pool.under_way or not whole:
-                self._add(*pool.result(max(0.0, until - self.now())))
+                self._add(pool.result(max(0.0, until - self.now())))
 
-    def _add(self, ask: Ask, finding: Finding) -> None:
+    def _add(self, ask: Ask) -> None:
         self.losses.add(ask)
         record = self._records[ask.target]
         _, addresses = self._known.get(ask.target, (0.0, ()))
         record.resolved(addresses)
-        record.hear(finding, ask.ended)
+        record.hear(ask.finding, ask.ended)
         if record.more():
             return
         record.end(ask.ended)
@@ -120,7 +120,7 @@ class Watch:
 
     # What follows runs in the pool's threads.
 
-    def _ask(self, target: Target, turn: int, kept: int, due: float) -> tuple[Ask, Finding]:
+    def _ask(self, target: Target, turn: int, kept: int, due: float) -> Ask:
         plan = self.plan
         late = max(0.0, self.now() - due)
         address, loss = "", None
@@ -134,10 +134,7 @@ class Watch:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
         except NoAnswer as error:
             finding, loss = judge_failure(error, plan.timeout_seconds), _loss(error)
-        finding = placed(finding, target, address, "")
-        ended = self.now()
-        ask = Ask(target, due, late, ended, loss, finding.release, finding.instance)
-        return ask, finding
+        return Ask(target, due, late, self.now(), placed(finding, target, address, ""), loss)
 
     def _addresses(self, target: Target, turn: int) -> tuple[str, ...]:
         """All of a target's, each time with another one first."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from petsage.client import Target
 from petsage.rollout.losses import MOST_NAMES, Ask, Loss, Losses
+from petsage.rollout.verdict import Finding
 
 ONE, OTHER = Target.parse("http://one/x"), Target.parse("http://other/x")
 
@@ -21,8 +22,11 @@ def asks(draw):
         late_seconds=draw(st.floats(0, 1)),
         ended=ended,
         loss=draw(st.none() | st.sampled_from(Loss)),
-        release=draw(st.sampled_from(["", "r1", "r2", "r3"])),
-        instance=draw(st.sampled_from(["", "i1", "i2"])),
+        finding=Finding(
+            "",
+            release=draw(st.sampled_from(["", "r1", "r2", "r3"])),
+            instance=draw(st.sampled_from(["", "i1", "i2"])),
+        ),
     )
 
 
@@ -38,7 +42,8 @@ def losses(given_asks, until):
 
 
 def ask(ended, loss=None, release="r1", instance="i1", due=None, target=ONE):
-    return Ask(target, ended if due is None else due, 0.0, ended, loss, release, instance)
+    finding = Finding("", release=release, instance=instance)
+    return Ask(target, ended if due is None else due, 0.0, ended, finding, loss)
 
 
 def steady(first, last, step=0.5, **more):

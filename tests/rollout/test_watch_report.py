@@ -7,6 +7,7 @@ import pytest
 from petsage.client import Target
 from petsage.contract import Kind
 from petsage.rollout.losses import Ask, Losses
+from petsage.rollout.verdict import Finding
 from petsage.rollout.watch_report import as_text
 
 
@@ -16,6 +17,6 @@ def test_figures_that_are_this_machines_are_called_so(late_seconds, is_noted):
     found = Losses([target])
     found.asked_until = 9
     for at in range(9):
-        found.add(Ask(target, at, late_seconds, at + 0.001))
+        found.add(Ask(target, at, late_seconds, at + 0.001, Finding("")))
     text = as_text(found, Kind.PROVEN, "", datetime(2026, 1, 1, tzinfo=UTC))
     assert ("NOTE these figures are this machine's" in text) is is_noted
