@@ -16,22 +16,13 @@ from petsage import sockets
 from petsage.checks import CheckFailed
 from petsage.dependencies import schemes
 from petsage.dependencies.network import CA, trust
-from petsage.dependencies.schemes import Location, Option, Run, Scheme
-
-
-def _charset(text: str) -> str:
-    from pymysql.charset import charset_by_name
-
-    if not charset_by_name(text):
-        raise ValueError
-    return text
-
+from petsage.dependencies.schemes import Location, Run, Scheme, option
 
 _MYSQL_QUERY = {
     "ssl_ca": CA,
-    **{f"ssl_{name}": Option("(?s).*", str, "") for name in ("capath", "cert", "key", "cipher")},
-    "ssl_check_hostname": Option("true|false", "true".__eq__, "true or false"),
-    "charset": Option("[A-Za-z0-9_]+", _charset, "a character set of MySQL", ""),
+    **{f"ssl_{name}": option("(?s).*", str, "") for name in ("capath", "cert", "key", "cipher")},
+    "ssl_check_hostname": option("true|false", "true".__eq__, "true or false"),
+    "charset": option("[A-Za-z0-9_]+", str, "a character set"),
 }
 _REPLY_BYTES = 1024
 
@@ -46,7 +37,7 @@ def postgresql(location: Location) -> Run:
 def mysql(location: Location) -> Run:
     """`SELECT 1`. The query takes the parameters of PyMySQL's TLS, as `?ssl_ca=/path`."""
     given = schemes.read(location.query, _MYSQL_QUERY, "parameter in its query")
-    charset = given.pop("charset")
+    del given["charset"]  # of many applications' URLs; no text is sent or received
     tls = {name.removeprefix("ssl_"): value for name, value in given.items() if value is not None}
     if "check_hostname" in tls and not tls.keys() & {"ca", "capath"}:  # PyMySQL would ignore it
         raise ValidationError("ssl_check_hostname needs ssl_ca or ssl_capath beside it")
@@ -60,7 +51,6 @@ def mysql(location: Location) -> Run:
             user=location.user or None,
             password=location.password.encode(),  # text it would encode in Latin-1
             database=unquote(location.path.removeprefix("/")) or None,
-            charset=charset,
             ssl=tls or None,
             read_timeout=location.timeout_seconds,
             write_timeout=location.timeout_seconds,

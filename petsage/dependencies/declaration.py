@@ -8,10 +8,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
+from itertools import count, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from marshmallow import ValidationError, fields
@@ -20,7 +20,7 @@ from petsage.checks import NAME, PROBES, SMOKE_TEST, Check
 from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
 from petsage.dependencies.password_file import password_in
-from petsage.dependencies.schemes import Location, Option, Run, Scheme, read, scheme_of
+from petsage.dependencies.schemes import Location, Run, Scheme, option, read, scheme_of
 from petsage.dependencies.scrubbing import scrubbed, secrets_of
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
@@ -37,13 +37,13 @@ _HINTS = (
 _NOT_ENCODED = re.compile(r"[^!-~]|%(?![0-9A-Fa-f]{2})|%00")
 
 
-def _seconds(least: float, most: float, default: float) -> Option:
+def _seconds(least: float, most: float, default: float) -> fields.Field[Any]:
     def parse(text: str) -> float:
         if not least <= float(text) <= most:
             raise ValueError
         return float(text)
 
-    return Option("[0-9.]+", parse, f"a number of seconds from {least} to {most}", default)
+    return option("[0-9.]+", parse, f"a number of seconds from {least} to {most}", default)
 
 
 _PROBES = f"(?:{'|'.join(PROBES)})"
@@ -52,8 +52,8 @@ OPTIONS: Mapping[str, fields.Field[Any]] = {
     "timeout": _seconds(0.001, 3600, 2),
     "fresh": _seconds(0, 86400, 5),
     "stale": _seconds(1, 86400, 30),  # at 0, no result would be young enough for its own report
-    "critical": Option("yes|no", "yes".__eq__, "yes or no", True),
-    "probes": Option(
+    "critical": option("yes|no", "yes".__eq__, "yes or no", True),
+    "probes": option(
         f"{_PROBES}(?:,{_PROBES})*",
         lambda text: frozenset(text.split(",")),
         f"some of {', '.join(PROBES)}, with commas",
@@ -62,7 +62,7 @@ OPTIONS: Mapping[str, fields.Field[Any]] = {
 }
 """The options that every scheme has, each with what it must be and its default."""
 
-_PASSWORD_FILE = {"password-file": Option(r"/[^\0]*", Path, "an absolute path")}
+_PASSWORD_FILE = {"password-file": option(r"/[^\0]*", Path, "an absolute path")}
 """The option of each scheme whose URLs may have a password."""
 
 
@@ -71,7 +71,8 @@ def declared_checks(text: str) -> tuple[Check, ...]:
 
     Raises `marshmallow.ValidationError` with a line for each problem, none with a piece of a URL.
     """
-    checks = _each(_declared, text.removeprefix("\ufeff").split())
+    entries = enumerate(text.removeprefix("\ufeff").split(), 1)
+    checks = _each(starmap(_entry, entries))
     names = Counter([SMOKE_TEST, *(check.name for check in checks)])
     if twice := [name for name, times in names.items() if times > 1]:
         raise ValidationError([f"check {name!r}: the name is taken" for name in twice])
@@ -85,44 +86,42 @@ def checks_from_urls(urls: Iterable[str]) -> tuple[Check, ...]:
     Raises `marshmallow.ValidationError` with a line for each problem, none with a piece of a URL.
     """
     named: dict[str, Check] = {}
-    for check in _each(lambda number, url: _check(f"URL {number}", url), urls):
+    numbered = enumerate(urls, 1)
+    for check in _each((f"URL {number}", partial(_made, url, "")) for number, url in numbered):
         others = (f"{check.name}-{number}" for number in count(2))
         name = check.name if check.name not in named else next(n for n in others if n not in named)
         named[name] = replace(check, name=name)
     return tuple(named.values())
 
 
-def _each(make: Callable[[int, str], Check], texts: Iterable[str]) -> list[Check]:
-    """What `make` makes of each text and its number. Raises the problems of all."""
+def _each(labelled: Iterable[tuple[str, Callable[[], Check]]]) -> list[Check]:
+    """What each makes. Raises the problems of all, each behind its label."""
     checks: list[Check] = []
     problems: list[str] = []
-    for number, text in enumerate(texts, 1):
+    for label, make in labelled:
         try:
-            checks.append(make(number, text))
+            checks.append(make())
         except ValidationError as error:
-            problems += error.messages
+            problems += [f"{label}: {problem}" for problem in error.messages]
     if problems:
         raise ValidationError(problems)
     return checks
 
 
-def _declared(number: int, entry: str) -> Check:
-    for pattern, hint in _HINTS:
-        if re.search(pattern, entry):
-            raise ValidationError([f"entry {number}: {hint}"])
+def _entry(number: int, entry: str) -> tuple[str, Callable[[], Check]]:
+    """A label, and what makes the check."""
     name, _, url = entry.partition("=")
+    problems = [hint for pattern, hint in _HINTS if re.search(pattern, entry)]
     # The text before the = is a name only if a URL follows; otherwise it may be a piece of a URL.
     if not (NAME.fullmatch(name) and _URL.fullmatch(url)):
-        raise ValidationError([f"entry {number}: must be name=scheme://..., {_ENCODED}"])
-    return _check(f"check {name!r}", url, name)
+        problems.append(f"must be name=scheme://..., {_ENCODED}")
+    if problems:
+        return f"entry {number}", partial(_refuse, problems[0])
+    return f"check {name!r}", partial(_made, url, name)
 
 
-def _check(label: str, url: str, name: str = "") -> Check:
-    """Raises `ValidationError` with a line for each problem, each behind `label`."""
-    try:
-        return _made(url, name)
-    except ValidationError as error:
-        raise ValidationError([f"{label}: {problem}" for problem in error.messages]) from None
+def _refuse(problem: str) -> NoReturn:
+    raise ValidationError(problem)
 
 
 def _made(url: str, name: str) -> Check:

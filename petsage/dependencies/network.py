@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from petsage import client, sockets
 from petsage.checks import CheckFailed
 from petsage.contract import EXPECTATION_FORMS, Expectation, expectation, statuses
-from petsage.dependencies.schemes import HOST, PATTERN, PORT, Location, Option, Run, Scheme
+from petsage.dependencies.schemes import HOST, PATTERN, PORT, Location, Run, Scheme, option
 
 _log = logging.getLogger(__name__)
 
@@ -215,14 +215,14 @@ def _ca(text: str) -> str:
     return text
 
 
-CA = Option("(?s).+", _ca, "the path of a readable file of certificates in PEM")
+CA = option("(?s).+", _ca, "the path of a readable file of certificates in PEM")
 """Whom to trust instead of the system's authorities."""
-EXPECT = Option("(?s).*", expectation, EXPECTATION_FORMS)
+EXPECT = option("(?s).*", expectation, EXPECTATION_FORMS)
 """What the answer must be besides."""
-STATUS = Option("[0-9-]+", statuses, "a status or a range, as 204 or 200-399", range(200, 400))
-DAYS = Option("[0-9]{1,4}", int, "a whole number of days from 0 to 9999", 14)
+STATUS = option("[0-9-]+", statuses, "a status or a range, as 204 or 200-399", range(200, 400))
+DAYS = option("[0-9]{1,4}", int, "a whole number of days from 0 to 9999", 14)
 """How many days the certificate must be valid for."""
-FREE = Option(
+FREE = option(
     "(?:100|[0-9]{1,2})%|[0-9]{1,15}(?:[KMGT]iB)?",
     _free,
     "a share as 10%, or a size as 500MiB, 2GiB or in bytes",

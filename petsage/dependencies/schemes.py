@@ -33,25 +33,21 @@ QUERY = r"(?:\?(?P<query>[^@]*))?"
 PATTERN = AUTH + HOST + PORT + PATH + QUERY
 
 
-class Option(fields.Field[Any]):
+def option(
+    pattern: str, parse: Callable[[str], Any], must: str, default: Any = None
+) -> fields.Field[Any]:
     """An option of a URL: a text of this pattern, which `parse` reads, or raises `ValueError`.
 
     The message says what would be right (`must be {must}`), and never repeats the text.
     """
 
-    def __init__(
-        self, pattern: str, parse: Callable[[str], Any], must: str, default: Any = None
-    ) -> None:
-        super().__init__(load_default=default)
-        self._pattern = pattern
-        self._parse = parse
-        self._must = must
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+    def read_text(text: str) -> Any:
         with suppress(ValueError):
-            if re.fullmatch(self._pattern, value):
-                return self._parse(value)
-        raise ValidationError(f"must be {self._must}")
+            if re.fullmatch(pattern, text):
+                return parse(text)
+        raise ValidationError(f"must be {must}")
+
+    return fields.Function(deserialize=read_text, load_default=default)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -175,7 +171,8 @@ def scheme_of(name: str, own: Mapping[str, Scheme]) -> Scheme:
         scheme = others[name].load()
     except Exception as error:
         problem = f"cannot be imported ({type(error).__name__})"
-        raise ValidationError(f"the package of scheme {name} {problem}") from None
-    if not isinstance(scheme, Scheme):
-        raise ValidationError(f"the package of scheme {name} does not provide a petsage Scheme")
-    return scheme
+    else:
+        if isinstance(scheme, Scheme):
+            return scheme
+        problem = "does not provide a petsage Scheme"
+    raise ValidationError(f"the package of scheme {name} {problem}")
