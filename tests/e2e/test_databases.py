@@ -248,10 +248,15 @@ def test_a_wrong_password_is_the_answer_and_the_next_host_is_not_asked(postgresq
     assert postgresql.refusal in verdict(url, "wrong")
 
 
-def test_the_query_reaches_the_driver(postgresql: _Kind) -> None:
-    postgresql.set_password(postgresql.server, "s3cret")
-    url = postgresql.url("s3cret").replace("#", "?sslmode=require#")
-    assert "server does not support SSL" in verdict(url, "s3cret")
+def test_a_server_without_tls_fails_where_the_query_demands_it(
+    postgresql: _Kind, mysql: _Kind
+) -> None:
+    for kind, query, reason in (
+        (postgresql, "sslmode=require", "server does not support SSL"),
+        (mysql, "ssl_capath=/etc/ssl/certs", "SSL is required but the server doesn't support it"),
+    ):
+        kind.set_password(kind.server, "s3cret")
+        assert reason in verdict(kind.url("s3cret").replace("#", f"?{query}#"), "s3cret")
 
 
 def test_a_redis_that_wants_a_password_refuses_none(plain_redis: _Kind) -> None:
