@@ -38,6 +38,20 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
+@contextmanager
+def screen(driver: webdriver.Chrome, width: int, scheme: str = "light") -> Iterator[None]:
+    """Looks at pages on a screen of this width."""
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def requested(driver: webdriver.Chrome) -> set[str]:
     """Every URL that was asked for since the last call, but for those that are in the page."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]

@@ -8,7 +8,7 @@ from selenium.webdriver.support.expected_conditions import (
 )
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.e2e.browser import chromium, complaints, requested, violations
+from tests.e2e.browser import chromium, complaints, requested, screen, violations
 from tests.support import served
 
 
@@ -18,26 +18,32 @@ def service(tmp_path_factory):
         yield running
 
 
-def test_the_smoke_test_can_be_tried_out_and_no_other_host_is_asked(service, tmp_path):
-    with chromium(tmp_path) as browser:
-        wait = WebDriverWait(browser, 30)
-        browser.get(f"{service.main}/docs")
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
-        def click(selector):
-            wait.until(element_to_be_clickable((By.CSS_SELECTOR, selector))).click()
 
-        summary = (By.CSS_SELECTOR, ".opblock-get .opblock-summary-description")
-        wait.until(text_to_be_present_in_element(summary, "Perform a System Smoke Test"))
-        click(".opblock-summary-control")
-        click(".try-out__btn")
-        click("button.execute")
-        answer = (By.CSS_SELECTOR, ".live-responses-table tbody .response-col_description")
-        wait.until(text_to_be_present_in_element(answer, "PetSage Smoke Test: Success!"))
-        assert "Health & Status" in browser.find_element(By.CSS_SELECTOR, ".opblock-tag").text
-        urls = requested(browser)
-        assert f"{service.main}/api/v1/smoke-test" in urls
-        assert all(url.startswith(service.main) for url in urls), urls
-        assert complaints(browser) == []
+def test_the_smoke_test_can_be_tried_out_and_no_other_host_is_asked(service, browser):
+    requested(browser), complaints(browser)  # of the tests before
+    wait = WebDriverWait(browser, 30)
+    browser.get(f"{service.main}/docs")
+
+    def click(selector):
+        wait.until(element_to_be_clickable((By.CSS_SELECTOR, selector))).click()
+
+    summary = (By.CSS_SELECTOR, ".opblock-get .opblock-summary-description")
+    wait.until(text_to_be_present_in_element(summary, "Perform a System Smoke Test"))
+    click(".opblock-summary-control")
+    click(".try-out__btn")
+    click("button.execute")
+    answer = (By.CSS_SELECTOR, ".live-responses-table tbody .response-col_description")
+    wait.until(text_to_be_present_in_element(answer, "PetSage Smoke Test: Success!"))
+    assert "Health & Status" in browser.find_element(By.CSS_SELECTOR, ".opblock-tag").text
+    urls = requested(browser)
+    assert f"{service.main}/api/v1/smoke-test" in urls
+    assert all(url.startswith(service.main) for url in urls), urls
+    assert complaints(browser) == []
 
 
 SWAGGER_UIS_OWN = {"heading-order", "nested-interactive", "region"}
@@ -46,11 +52,9 @@ SWAGGER_UIS_OWN = {"heading-order", "nested-interactive", "region"}
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_is_as_wide_as_the_screen_and_axe_finds_only_what_is_swagger_uis_own(
-    service, tmp_path, width
+    service, browser, width
 ):
-    with chromium(tmp_path) as browser:
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    with screen(browser, width):
         browser.get(f"{service.main}/docs")
         summary = (By.CSS_SELECTOR, ".opblock-summary-control")
         WebDriverWait(browser, 30).until(element_to_be_clickable(summary)).click()

@@ -44,12 +44,12 @@ def test_promtool_finds_nothing_to_mend(service):
 def prometheus(folder, target):
     """A real Prometheus, configured as printed, but with this target, and with times shortened."""
     text = printed("prometheus")
-    for old, new in (("127.0.0.1:8001", target), ("_interval: 15s", "_interval: 1s")):
+    for old, new in (("127.0.0.1:8001", target), ("_interval: 15s", "_interval: 500ms")):
         assert old in text
         text = text.replace(old, new)
     (folder / "prometheus.yaml").write_text(text)
     alerts = printed("alerts")
-    for long, short in (("for: 1m", "for: 2s"), ("for: 5m", "for: 2s")):
+    for long, short in (("for: 1m", "for: 1s"), ("for: 5m", "for: 1s")):
         assert long in alerts
         alerts = alerts.replace(long, short)
     (folder / "alerts.yaml").write_text(alerts)

@@ -15,7 +15,7 @@ from petsage.health.monitor import Monitor
 from petsage.health.service import Health, Identity, drain
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
-from tests.e2e.browser import chromium, complaints, requested, violations
+from tests.e2e.browser import chromium, complaints, requested, screen, violations
 from tests.fakes import Subject, check, condition
 from tests.support import get, served, wait_until
 
@@ -101,18 +101,9 @@ def refresh(browser):
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-@contextmanager
-def screen(browser, width, scheme="light", **more):
-    """Looks at it on a screen of this width."""
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        yield
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+def refreshed(browser, condition):
+    """Refreshes the page until this holds: what it shows is a second old at most."""
+    wait_until(lambda: (refresh(browser), condition())[1])
 
 
 def shows(browser, script, expected):
@@ -139,7 +130,7 @@ def test_a_check_turns_red_while_the_page_is_open_and_the_reader_keeps_the_place
         assert "stock" in text(browser, ".changes")
         assert browser.execute_script(READER) == place
         (tmp_path / "sold-out").unlink()
-        wait_until(lambda: text(browser, "h1") == "All is well", seconds=20)
+        refreshed(browser, lambda: text(browser, "h1") == "All is well")
         assert browser.execute_script(READER) == place
         assert requested(browser) == {f"{service.management}/status"}
         assert complaints(browser) == []
@@ -169,10 +160,9 @@ def test_a_row_that_comes_first_moves_the_others_and_makes_none_new(browser):
         for number, error in enumerate((CheckFailed("one"), None, CheckFailed("three"))):
             browser.execute_script(f"{rows} rows.forEach((row, i) => row.mark = i)")
             subject.error = error
-            refresh(browser)
             shown = f"{rows} return rows.map((row) => row.mark)"
             expected = [None, *range(number)]
-            wait_until(partial(shows, browser, shown, expected))
+            refreshed(browser, partial(shows, browser, shown, expected))
 
 
 def test_an_instance_that_is_gone_is_shown_and_its_return_too(browser):
@@ -329,7 +319,7 @@ def test_both_lists_show_ten_entries_and_open_on_demand(browser, scripts):
             if scripts:
                 browser.execute_script("window.seen = document.querySelector('footer').innerText")
                 footer = "return document.querySelector('footer').innerText !== window.seen"
-                wait_until(lambda: browser.execute_script(footer))
+                refreshed(browser, lambda: browser.execute_script(footer))
             else:
                 browser.find_element(By.LINK_TEXT, "Keep them open").click()
                 browser.refresh()
@@ -339,8 +329,7 @@ def test_both_lists_show_ten_entries_and_open_on_demand(browser, scripts):
             browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_axe_finds_nothing_on_the_page(browser, scheme, width):
     subjects = [Subject() for _ in range(12)]
     checks = [fleeting(f"c{number}", one) for number, one in enumerate(subjects)]
