@@ -21,22 +21,20 @@ class CheckRun:
     """Set when its result is known: it has returned, or it or the run before has timed out."""
 
 
+@dataclass(slots=True, eq=False)
 class CheckState:
     """What a monitor knows of one check. All methods but the first need the monitor's lock."""
 
-    def __init__(
-        self, check: Check, history: History, work: Callable[["CheckState", CheckRun], None]
-    ) -> None:
-        """`work` runs the check, in a thread that it is called in."""
-        self.check = check
-        self.result: Result | None = None
-        """The newest."""
-        self.run: CheckRun | None = None
-        """The run under way. There is never a second one beside it."""
-        self._next: CheckRun | None = None
-        """The run that begins when `run` returns."""
-        self._history = history
-        self._work = work
+    check: Check
+    history: History
+    work: Callable[["CheckState", CheckRun], None]
+    """Runs the check, in the thread that it is called in."""
+    result: Result | None = None
+    """The newest."""
+    run: CheckRun | None = None
+    """The run under way. There is never a second one beside it."""
+    next: CheckRun | None = None
+    """The run that begins when `run` returns."""
 
     def fresh_result(self, now: float, fresh_seconds: float) -> Result | None:
         """The result if it is fresh, and no run has hung since. It needs no lock.
@@ -79,7 +77,7 @@ class CheckState:
         if self.result and (run is None or run.done.is_set()):
             return self.result
         miss = self._result(now, deadline, RunOutcome(f"no result within {deadline:g} s"))
-        self._history.notice(miss)
+        self.history.notice(miss)
         return miss
 
     def _due(self, now: float, reused: bool) -> CheckRun | None:
@@ -92,12 +90,12 @@ class CheckState:
             return self._begin(now)
         if reused:
             return self.run
-        self._next = self._next or CheckRun(self.run.began)
-        return self._next
+        self.next = self.next or CheckRun(self.run.began)
+        return self.next
 
     def _begin(self, now: float) -> CheckRun | None:
         run, name = CheckRun(now), f"check {self.check.name}"
-        thread = threading.Thread(target=self._work, args=(self, run), name=name, daemon=True)
+        thread = threading.Thread(target=self.work, args=(self, run), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the system has no thread left
@@ -113,10 +111,10 @@ class CheckState:
         """
         self.expire(now)
         if run.done.is_set():
-            self._history.explain(self.check.name, outcome)
+            self.history.explain(self.check.name, outcome)
         else:
             self._record(now, now - run.began, outcome)
-        self.run, self._next = self._next, None
+        self.run, self.next = self.next, None
         if self.run:
             self.run.began = now
         run.done.set()  # before the log is written: a log that blocks must not hold who waits
@@ -131,17 +129,17 @@ class CheckState:
         if now < run.began + timeout:
             return
         self._record(now, timeout, RunOutcome(f"timed out after {timeout:g} s"))
-        for one in filter(None, (run, self._next)):
+        for one in filter(None, (run, self.next)):
             one.done.set()
-        self._next = None
+        self.next = None
 
     def forget_runs(self) -> None:
         """After a fork: no thread but the one that forked lives on in the child (fork(2))."""
-        self.run = self._next = None
+        self.run = self.next = None
 
     def _record(self, now: float, seconds: float, outcome: RunOutcome) -> None:
         self.result = self._result(now, seconds, outcome)
-        self._history.record(self.result, outcome)
+        self.history.record(self.result, outcome)
 
     def _result(self, now: float, seconds: float, outcome: RunOutcome) -> Result:
         status = outcome.status(self.check)

@@ -6,6 +6,7 @@ not stuck: while requests end, no worker is held. Idle is not stuck either.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from petsage.address import Address
 from petsage.clock import Clock
@@ -24,30 +25,28 @@ _CONNECT_SECONDS = 0.05
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
+@dataclass
 class Workers:
     """Reads the slots whenever a probe asks, and tries once a second whether anybody listens."""
 
-    def __init__(
-        self,
-        listens: Callable[[], bool],
-        scoreboard: Scoreboard,
-        clock: Clock,
-        stuck_seconds: float,
-    ) -> None:
-        """`listens` says whether anybody listens on the main listener. With 0 `stuck_seconds` live
-        never fails."""
-        self._listens = listens
-        self._board = scoreboard
-        self._clock = clock
-        self._stuck_seconds = stuck_seconds or float("inf")
-        self._tried_at = self._heard_at = float("-inf")
+    listens: Callable[[], bool]
+    """Whether anybody listens on the main listener."""
+    scoreboard: Scoreboard
+    clock: Clock
+    stuck_seconds: float
+    """With 0 the live probe never fails."""
+    _tried_at: float = float("-inf")
+    _heard_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.stuck_seconds = self.stuck_seconds or float("inf")
 
     def condition(self) -> Condition:
         """The condition of each probe."""
         return Condition("workers", ("live", "ready", "startup"), self._reasons)
 
     def _reasons(self) -> dict[str, str]:
-        now, slots = self._clock.now(), self._board.slots()
+        now, slots = self.clock.now(), self.scoreboard.slots()
         held = [held_seconds(slot, now) for slot in slots]
         silent = self._silent_seconds(now, slots)
         blocked = max(min(held, default=0.0), silent)
@@ -64,7 +63,7 @@ class Workers:
         """For how long there has been nobody who listens, as far as anybody has asked."""
         if now - self._tried_at >= 1:
             self._tried_at = now
-            if (slots and self._listens()) or self._heard_at < 0:
+            if (slots and self.listens()) or self._heard_at < 0:
                 self._heard_at = now
         # Another thread may be in the midst of the first try.
         return self._tried_at - self._heard_at if self._heard_at >= 0 else 0.0
@@ -72,16 +71,16 @@ class Workers:
     def _is_dead(self, now: float, slots: Sequence[Slot], blocked: float, is_silent: bool) -> bool:
         """Whether a restart is all that is left: replacing the workers has not helped either."""
         if is_silent or not any(is_beating(slot, now) for slot in slots):
-            return blocked >= self._stuck_seconds
-        board = self._board
+            return blocked >= self.stuck_seconds
+        board = self.scoreboard
         is_in_vain = board.replaced_at > board.finished_at
-        is_long_ago = now - board.replaced_at >= self._stuck_seconds
-        is_blocked = blocked >= min(READY_SECONDS, self._stuck_seconds / 2)
+        is_long_ago = now - board.replaced_at >= self.stuck_seconds
+        is_blocked = blocked >= min(READY_SECONDS, self.stuck_seconds / 2)
         return is_blocked and is_in_vain and is_long_ago
 
     def _warning(self, now: float, slots: Sequence[Slot]) -> str:
         """That a part of the workers is held."""
-        held = [slot for slot in slots if held_seconds(slot, now) >= self._stuck_seconds]
+        held = [slot for slot in slots if held_seconds(slot, now) >= self.stuck_seconds]
         if not held:
             return ""
         since = min(slot.oldest_at or slot.beat_at for slot in held)
