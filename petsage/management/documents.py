@@ -61,13 +61,12 @@ def status_json(page: dict[str, Any]) -> bytes:
     time = partial(moment, page.pop("zero"))
     checks = [
         {
-            "name": row.result.name,
-            **result_fields(row.result),
-            "status_seconds": row.status_seconds,
-            "age_seconds": row.age_seconds,
-            "results": [{**result_fields(one), "at": time(one.at)} for one in row.results],
+            "name": result.name,
+            **result_fields(result),
+            **past,
+            "results": [{**result_fields(one), "at": time(one.at)} for one in past["results"]],
         }
-        for row in page["checks"]
+        for result, past in page["checks"]
     ]
     changes = [
         {

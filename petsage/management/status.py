@@ -1,6 +1,5 @@
 """What the status page shows: all that an instance knows of itself, at one moment."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from petsage.checks import Result, Status, worst
@@ -10,18 +9,6 @@ from petsage.management.ledger import Ledger
 
 MANAGED = ("live", "ready", "startup")
 """The probes that the management listener answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """A check or a condition, as a row of the page."""
-
-    result: Result
-    status_seconds: float | None
-    """How long it has had this status, if that is known."""
-    age_seconds: float
-    results: tuple[Result, ...]
-    """The last ones, the newest at the end; a condition has none."""
 
 
 def overview(health: Health, ledger: Ledger, wall_clock: float) -> dict[str, Any]:
@@ -46,7 +33,7 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> dict[str, Any
         "draining": scoreboard.draining,
         "probes": {probe: _probe_status(health, probe, report) for probe in MANAGED},
         # In the order of their declaration: if rows moved, a reader would lose the place.
-        "checks": [_row(health, result, now) for result in report.results],
+        "checks": [(result, _past(health, result, now)) for result in report.results],
         "changes": health.monitor.changes(),
         "ledger": ledger.entries(),
     }
@@ -63,8 +50,13 @@ def _probe_status(health: Health, probe: str, report: Report) -> Status:
     return worst(results[name].status for name in health.monitor.names(probe))
 
 
-def _row(health: Health, result: Result, now: float) -> CheckRow:
+def _past(health: Health, result: Result, now: float) -> dict[str, Any]:
+    """How long its status has held, if that is known, how old it is, and the last results of its
+    check, the newest at the end; a condition has none."""
     past = health.monitor.past(result.name)
     began, status = past.standing, result.status
-    held = max(0.0, now - began.at) if began and began.status is status else None
-    return CheckRow(result, held, max(0.0, now - result.at), past.results)
+    return {
+        "status_seconds": max(0.0, now - began.at) if began and began.status is status else None,
+        "age_seconds": max(0.0, now - result.at),
+        "results": past.results,
+    }
