@@ -144,9 +144,11 @@ class Asking:
     ) -> _Found:
         for pause in (*PAUSES, math.inf):
             found = self._in_time(target, address, asked_at, work)
-            limited = isinstance(found, Finding) and found.breach and found.status == _LIMITED
-            if not limited or pause >= self.left():
+            if not (isinstance(found, Finding) and found.breach and found.status == _LIMITED):
                 break
+            if pause >= self.left():  # its own pace is no breach of the service
+                waited = self.elapsed() - asked_at
+                return replace(found, cut=bool(self.plan.wait_seconds), seconds=waited)
             self.limited.add(target)
             self.clock.wait(threading.Event(), pause)
         return found

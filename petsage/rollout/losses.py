@@ -135,7 +135,7 @@ class Losses:
     def latencies(self) -> dict[str, tuple[float, float, float]]:
         """p50, p99 and worst of the good answers before, during and after the turn. Each begins
         when its ask was due: so long waits a user who comes on time."""
-        ranked = {phase: sorted(some.elements()) for phase, some in self._latencies.items()}
+        ranked = {phase: sorted(one.elements()) for phase, one in self._latencies.items()}
         return {p: (_rank(s, 0.5), _rank(s, 0.99), s[-1]) for p, s in ranked.items() if s}
 
     @property

@@ -216,6 +216,13 @@ def test_a_limit_that_never_ends_is_a_breach() -> None:
     assert clock.time <= 1003
 
 
+def test_when_a_limit_uses_up_the_time_the_answers_before_it_stand() -> None:
+    get = in_turn(*[good(instance="a")] * 3, good(status=429))
+    outcome = run(get, wait_seconds=3)
+    assert (outcome.kind, breaches(outcome)) == (Kind.INCONCLUSIVE, [])
+    assert f"saw 0; still waiting for {PETS.url} for " in str(outcome.breach)
+
+
 def test_a_flapping_target_is_never_proven() -> None:
     get = in_turn(*(good(), refused()) * 1000)
     outcome = run(get, wait_seconds=30, consecutive=2)
