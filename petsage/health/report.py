@@ -49,9 +49,11 @@ def condition_result(name: str, reasons: Mapping[str, str], probe: str, now: flo
     `ALL` and `SCRAPE` get the gravest reason of any probe but startup, which is unwell during every
     normal start.
     """
-    unwell = [reason for one, reason in reasons.items() if reason and one != "startup"]
-    gravest = min(unwell, key=lambda reason: isinstance(reason, Caution), default="")
-    reason = reasons.get(probe, gravest)
+    if probe in reasons:
+        reason = reasons[probe]
+    else:
+        unwell = (reason for one, reason in reasons.items() if reason and one != "startup")
+        reason = min(unwell, key=lambda reason: isinstance(reason, Caution), default="")
     status = Status.WARN if isinstance(reason, Caution) else Status.FAIL
     return Result(name, status if reason else Status.PASS, reason, now, 0.0)
 
