@@ -178,6 +178,7 @@ class Machine:
 
     def begin(self, *units: str, release: str = "1.0.0", **variables: object) -> None:
         """Begins anew: with this release, in this configuration, and these units alone."""
+        self.systemctl("stop", "nginx")  # a stop of PetSage waits 2 s for what nginx keeps open
         self.systemctl("stop", "petsage.socket", "petsage.service", "petsage@*.service")
         self.systemctl("reset-failed")
         self.point(release)
