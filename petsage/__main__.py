@@ -7,6 +7,7 @@ no longer the document of the run before.
 import os
 import signal
 import sys
+from contextlib import suppress
 
 _WORDS = {signal.SIGINT: b"interrupted", signal.SIGTERM: b"terminated"}
 
@@ -25,7 +26,15 @@ def main() -> None:
     if not proves:  # that one handles them itself as soon as it reads its options
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
-    command()
+    try:
+        command()
+    except SystemExit as end:
+        # Python would wait for the threads of the application that `check --app` has loaded.
+        if sys.argv[1:2] != ["check"]:
+            raise
+        with suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()
+        os._exit(int(end.code or 0))
 
 
 def _end(number: int, _frame: object) -> None:

@@ -263,3 +263,21 @@ def test_an_applications_own_checks_are_run(tmp_path):
         assert (refused.returncode, refused.stdout) == (78, "")
         assert refused.stderr.splitlines()[-1] == f"petsage: {name}: {words}"
     assert check_app("small:bare", "tcp://127.0.0.1:9").returncode == 2
+
+
+@pytest.mark.parametrize(("rest", "code"), [("health.init_app(app)\n", 0), ("", 78)])
+def test_no_thread_of_the_application_keeps_the_command_alive(tmp_path, rest, code):
+    (tmp_path / "busy.py").write_text(
+        "import threading, time\nfrom flask import Flask\nfrom petsage import health\n"
+        "app = Flask('busy')\nthreading.Thread(target=time.sleep, args=[60]).start()\n" + rest
+    )
+    done = subprocess.run(
+        [PETSAGE, "check", "--app", "busy:app"],
+        cwd=tmp_path,
+        env=environment_of({}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == code
+    assert ("smoke_test  pass" in done.stdout) == (code == 0)
