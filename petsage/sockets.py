@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def opened(
     """A connection to a host by its name, closed at the end. Raises `OSError`."""
     sock, _ = connect(addresses_of(host), port, deadline)
     # To secure a socket leaves nothing to close in the one that was.
-    with closing(sock), closing(secured(sock, host, tls, deadline)) as sock:
+    with sock, secured(sock, host, tls, deadline) as sock:
         yield sock
 
 
@@ -113,7 +113,7 @@ def ending(sock: socket.socket, deadline: float) -> Iterator[None]:
     What the driver raises after the deadline becomes a `TimeoutError`.
     """
     # A second descriptor of the same connection: a driver that adds TLS takes the first.
-    with closing(sock.dup()) as twin:
+    with sock.dup() as twin:
         timer = threading.Timer(left(deadline), _shut_down, (twin,))
         timer.daemon = True
         timer.start()

@@ -133,7 +133,7 @@ def _judge(reply: bytes, wanted: str) -> None:
 
 _LOGIN = schemes.AUTH + schemes.HOST + schemes.PORT
 _DATABASE = r"(?P<path>/[^/?@]*)?" + schemes.QUERY
-_PLACE = rf"(?:{schemes.NAME}|{schemes.IPV6}|%2[Ff](?:[A-Za-z0-9._-]|%2[Ff])*)"
+_PLACE = rf"(?:{schemes.HOST_NAME}|{schemes.IPV6}|%2[Ff](?:[A-Za-z0-9._-]|%2[Ff])*)"
 _HOSTS = rf"(?P<host>(?:{_PLACE}(?::[0-9]{{1,5}})?,)*{_PLACE})?"
 _NUMBERED = _LOGIN + r"(?P<path>/[0-9]{0,4})?"
 

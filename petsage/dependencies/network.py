@@ -8,7 +8,6 @@ import string
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -139,7 +138,7 @@ def _ends(location: Location, deadline: float, flags: int = 0) -> list[float]:
     name = location.host.rstrip(".")
     with (
         sockets.opened(location.host, location.port, deadline) as plain,
-        closing(context.wrap_socket(plain, False, False, server_hostname=name)) as sock,
+        context.wrap_socket(plain, False, False, server_hostname=name) as sock,
     ):
         sock.settimeout(sockets.left(deadline))
         # Python 3.13 has a public SSLSocket.get_verified_chain(), but without the dates.

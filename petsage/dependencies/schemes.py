@@ -24,9 +24,9 @@ Run = Callable[[], object]
 # The pieces of a scheme's pattern. Only one @ is allowed, the one before the host: any other
 # belongs to a password with a #, ? or / that is not encoded, and the URL is refused for that.
 AUTH = r"(?:(?P<user>[^:/?@]*)(?::(?P<password>[^/?@]*))?@)?"
-NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
+HOST_NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
 IPV6 = r"\[[0-9A-Fa-f:.]+\]"
-HOST = rf"(?P<host>{NAME}|{IPV6})"
+HOST = rf"(?P<host>{HOST_NAME}|{IPV6})"
 PORT = r"(?::(?P<port>[0-9]{1,5}))?"
 PATH = r"(?P<path>/[^?@]*)?"
 QUERY = r"(?:\?(?P<query>[^@]*))?"
