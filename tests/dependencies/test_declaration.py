@@ -1,6 +1,7 @@
 """URLs become checks, or lines that say what is wrong without a piece of them."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from petsage.dependencies.declaration import (
 from petsage.dependencies.scrubbing import scrubbed, secrets_of
 from petsage.errors import nearest
 from tests.declared import check_of, verdict
-from tests.hostile import dripping
+from tests.hostile import dripping, peer
 from tests.support import ROOT
 
 URLS = {
@@ -527,6 +528,28 @@ def test_a_short_password_is_not_revealed_by_the_gaps_it_leaves(site: Path) -> N
     reason = _run("loud://app:a@host/place", site)
     assert "raw <***>; " in reason
     assert "path </place>" in reason
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "whole"),
+    [
+        ("redis", "", b"+PONG\r\n"),
+        ("http", "#expect=body=ok", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    ],
+)
+def test_an_answer_that_ends_at_any_byte_but_its_last_is_none(
+    scheme: str, options: str, whole: bytes
+) -> None:
+    ends = range(len(whole) + 1)
+    left = iter(ends)
+
+    def answer(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(whole[: next(left)])
+
+    with peer(answer) as port:
+        verdicts = [verdict(f"{scheme}://127.0.0.1:{port}{options}") for _ in ends]
+    assert [end for end, reason in zip(ends, verdicts, strict=True) if not reason] == [len(whole)]
 
 
 # Each is the begin of an answer that has no end: what its protocol waits for comes byte by byte.

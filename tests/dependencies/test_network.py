@@ -388,6 +388,14 @@ def test_the_earliest_end_of_the_whole_chain_counts(
     assert _tls_verdict(authority.issue(days=90), f"ca={authority.ca}") == reason
 
 
+def test_an_authority_that_was_renewed_in_time_is_well_beside_its_old_certificate(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path, days=-5)
+    authority.certify_itself(days=365)
+    assert _tls_verdict(authority.issue(days=90), f"ca={authority.ca}") == ""
+
+
 @pytest.mark.parametrize(
     ("free", "inodes", "reason"),
     [
