@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial, wraps
 from ipaddress import ip_address
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +27,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _OVERRIDE = re.compile(r"([^:\[\]]+|\[([^\]]+)\]):([0-9]{1,5}):(.+)")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_MOST_BYTES = 2**24
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 Override = tuple[tuple[str, int], tuple[str, ...]]
@@ -118,13 +118,17 @@ def _lines(value: str) -> list[tuple[str, str]]:
 
 def _content(name: str, what: str) -> bytes:
     """That of a file, or of standard input."""
-    if name == "-":
-        return sys.stdin.buffer.read() if sys.stdin else b""
+    if name == "-" and not sys.stdin:
+        return b""
     try:
-        return Path(name).read_bytes()
+        with click.open_file(name, "rb") as file:
+            content = bytes(file.read(_MOST_BYTES + 1))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", error)
         raise click.UsageError(f"the {what} in {name!r}: {reason}") from None
+    if len(content) > _MOST_BYTES:
+        raise click.UsageError(f"the {what} in {name!r}: more than {_MOST_BYTES} bytes")
+    return content
 
 
 def _target(text: str, where: str) -> Target:

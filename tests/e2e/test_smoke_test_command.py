@@ -549,6 +549,7 @@ def test_no_target_is_an_error_and_never_proven(tmp_path: Path) -> None:
     is_refused("targets holds no target", f"@{empty}", "http://127.0.0.1")
     is_refused("standard input holds no target", "-")
     is_refused("No such file", f"@{tmp_path}/none")
+    is_refused("more than 16777216 bytes", "@/dev/zero")
 
 
 def test_many_targets_come_from_a_file_or_standard_input(tmp_path: Path) -> None:
