@@ -1,5 +1,6 @@
 """PetSage's worker: behind its gate, with a stop that loses nothing, and JSON errors."""
 
+import faulthandler
 import logging
 import math
 import os
@@ -48,6 +49,8 @@ class Worker(Gate):
 
     def init_signals(self) -> None:
         super().init_signals()
+        # gunicorn aborts a worker whose main loop hangs: this writes where, even if no thread runs.
+        faulthandler.enable()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the arbiter has blocked them to fork
 
     def load_wsgi(self) -> None:

@@ -1,12 +1,14 @@
 """Promises of the log that a real instance writes."""
 
 import json
+import os
 import signal
 import subprocess
 
 import pytest
+import urllib3
 
-from tests.support import PETSAGE, environment_of, free_port, get, served, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, holders, served, wait_until
 from tests.test_logs import LINE
 
 APPLICATION = """\
@@ -245,3 +247,24 @@ def test_what_was_dropped_is_counted_in_the_log(tmp_path):
         process.stderr.read()
         assert process.wait(8) == 0
     assert LINE.fullmatch(said.rstrip())["logger"] == "petsage.logs"
+
+
+HANGS = """\
+import re
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        re.match("(a+)+$", "a" * 40 + "b")  # it keeps all other threads waiting
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_where_a_worker_hangs_that_is_aborted_is_in_the_log(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    with served(tmp_path, "hangs:app", cwd=tmp_path, workers=1, threads=2) as service:
+        (worker,) = holders(service, service.main)
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            get(f"{service.main}/hang", timeout=0.5)
+        os.kill(worker, signal.SIGABRT)
+        wait_until(lambda: 'hangs.py", line 4 in app' in service.log.read_text())
+        os.kill(worker, signal.SIGKILL)
