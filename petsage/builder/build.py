@@ -68,11 +68,27 @@ def draft_update(root: Path, request: Request) -> FeatureFiles | None:
     """
     kept = _record(root, request.feature)
     proof.check_tools()
-    files = render.render(request, root)
+    requested = render.render(request, root, _kept(root, request, kept)).contents
+    files = project.merged(root, kept, requested)
     record = project.folder(request.feature) / project.RECORD
-    if files.contents[record] == project.content(root / record):
+    texts = {path: content.replace(b"\r\n", b"\n") for path, content in files.items()}
+    if all(project.content(root / path) == texts[path] for path in texts if path != record):
         return None
-    return FeatureFiles(request, project.merged(root, kept, files.contents))
+    return FeatureFiles(request, files)
+
+
+def _kept(root: Path, request: Request, record: Record) -> set[str]:
+    """The requirements that have a test already, and are not open any more."""
+    service = project.content(root / project.folder(request.feature) / "service.py") or b""
+    tests = record.files.get(project.test_path(request.feature), b"")
+    promises = render.promises(request.requirements).items()
+    known = {one for test, one in promises if _has(tests, test)}
+    opened = project.still_open(service)
+    return known - opened[1] if opened else set()
+
+
+def _has(tests: bytes, test: str) -> bool:
+    return f"\ndef {test}(".encode() in tests
 
 
 def change(
@@ -114,7 +130,7 @@ def verify(root: Path, feature: str | None) -> Mapping[str, Sequence[str]]:
 def _check_promises(root: Path, request: Request) -> None:
     tests = project.content(root / project.test_path(request.feature)) or b""
     for test, requirement in render.promises(request.requirements).items():
-        if f"\ndef {test}(".encode() not in tests:
+        if not _has(tests, test):
             raise BuildError(f"{request.feature} has no {test}: {requirement}")
 
 

@@ -1,6 +1,7 @@
 """What stands where in a project, which of a feature's files are as they were built, and how those
 that are edited are merged with what a changed request makes of them."""
 
+import ast
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ RECORD = "request.json"
 _MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
 _NEEDED = ("petsage/api.py", FEATURES / "__init__.py", TESTS / "__init__.py", "setup.cfg")
 _NAMED = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
+_OPEN = re.compile(rb"^OPEN: tuple\[str, \.\.\.\] = (\(.*?\))$", re.MULTILINE | re.DOTALL)
 _CONFLICT = re.compile(rb"^<{7} .*?^>{7} .*?$", re.MULTILINE | re.DOTALL)
 _MAX_LINES = 40
 
@@ -115,11 +117,40 @@ def content(path: Path) -> bytes | None:
     return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
+def stand(root: Path, contents: Contents) -> bool:
+    """Whether these files stand in a project already, whatever the record of them says."""
+    return all(
+        path.name == RECORD or content(root / path) == wanted.replace(b"\r\n", b"\n")
+        for path, wanted in contents.items()
+    )
+
+
+def still_open(service: bytes) -> tuple[bytes, set[str]] | None:
+    """The statement of a service that says what is open, and that; None if it cannot be read."""
+    try:
+        found = _OPEN.search(service)
+        return (found[0], set(ast.literal_eval(found[1].decode()))) if found else None
+    except (SyntaxError, ValueError):
+        return None
+
+
 def write(root: Path, contents: Contents) -> None:
     """Writes files into a project, or into a folder. Raises `OSError`."""
     for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
+
+
+def open_requirements(service: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The statement of a service that says what is open, and what it says; or nothing."""
+    try:
+        for one in ast.parse(service).body:
+            if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "OPEN" and one.value:
+                segment = ast.get_source_segment(service.decode(), one) or ""
+                return segment.encode(), tuple(ast.literal_eval(one.value))
+    except (SyntaxError, ValueError, TypeError):
+        pass
+    return b"", ()
 
 
 def merged(root: Path, kept: Record, requested: Contents) -> Contents:
@@ -149,6 +180,8 @@ def _merged(root: Path, path: PurePosixPath, kept: Record, requested: bytes) -> 
         return edited
     if edited is None:
         raise BuildError(f"{path} is deleted here, and the request changes it")
+    if opened := still_open(edited):  # what is kept here is left out of what is requested
+        built = _OPEN.sub(lambda _: opened[0], built)
     merged = _three_ways(path, edited, built, requested)
     # As the file stands in this checkout.
     crlf = b"\r\n" in (root / path).read_bytes()

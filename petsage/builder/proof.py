@@ -21,6 +21,7 @@ LIMIT_SECONDS = 120
 
 _TOOLS = ("mypy", "openapi_spec_validator", "pytest", "pytest_timeout", "ruff")
 _APPLICATION = "petsage.builder.application"
+_WITHOUT = ("-pno:cacheprovider", "-pno:schemathesis")  # the latter takes seconds to load
 _MAX_LINES = 40
 
 
@@ -92,7 +93,14 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         "linter": ("ruff", "check", "--no-cache", *tests, *map(str, modules)),
         "type checker": ("mypy", f"--cache-dir={cache}", *folders),
         # schemathesis takes seconds to load
-        "tests": ("pytest", "-q", "--color=no", "-pno:cacheprovider", "-pno:schemathesis", *tests),
+        "test suite": (
+            "pytest",
+            "-q",
+            "--color=no",
+            "-pno:cacheprovider",
+            "-pno:schemathesis",
+            *tests,
+        ),
     }
     ended = run({**tools, _APPLICATION: (_APPLICATION,)}, root)
     problems = [_red(name, ended[name]) for name in tools if ended[name].returncode]
@@ -100,8 +108,8 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         made = _read_application(ended[_APPLICATION])
     except BuildError as error:
         raise BuildError(*problems, *error.problems) from None
-    if not ended["tests"].returncode:
-        problems += _miscounted(ended["tests"], passed, made, features)
+    if not ended["test suite"].returncode:
+        problems += _miscounted(ended["test suite"], passed, made, features)
     problems += [*_misplaced(made, features), *_invalid(made.openapi)]
     if problems:
         raise BuildError(*problems)

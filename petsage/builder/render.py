@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -71,10 +71,10 @@ def _branches(paths: Sequence[tuple[str, ...]], indent: str = "") -> Iterator[st
             yield from _branches(below, f"{indent}{'   ' if name == last else '│  '} ")
 
 
-def render(request: Request, root: Path) -> FeatureFiles:
+def render(request: Request, root: Path, kept: Collection[str] = ()) -> FeatureFiles:
     """Renders a request, formatted as the project at `root` is.
 
-    Raises `BuildError` if its formatter refuses.
+    The requirements in `kept` are not open any more. Raises `BuildError` if its formatter refuses.
     """
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("petsage.builder"),
@@ -86,7 +86,7 @@ def render(request: Request, root: Path) -> FeatureFiles:
     )
     dumps = partial(json.dumps, ensure_ascii=False)
     templates.filters.update(literal=repr, markdown=_markdown, json=dumps)
-    context, contents = _context(request), {}
+    context, contents = _context(request) | {"kept": kept}, {}
     for path in project.built_files(request.feature):
         name = "test.py" if path.parent == project.TESTS else path.name
         contents[path] = templates.get_template(f"{name}.jinja").render(context).encode()

@@ -117,7 +117,7 @@ def test_all_that_is_red_is_printed_with_what_the_tools_say(written):
     for tool, why in [
         ("linter", "F401"),
         ("type checker", "Incompatible types in assignment"),
-        ("tests", "1 failed, 5 passed, 1 xfailed"),
+        ("test suite", "1 failed, 5 passed, 1 xfailed"),
     ]:
         assert f"the {tool} is red:" in printed
         assert why in printed

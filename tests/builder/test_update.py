@@ -11,6 +11,7 @@ from tests.builder.projects import red, rendered, snapshot, unproven, update
 
 FOLDER = project.folder("pet_birthday")
 SERVICE = FOLDER / "service.py"
+TEST = project.test_path("pet_birthday")
 
 
 @pytest.fixture
@@ -73,6 +74,29 @@ def test_a_conflict_is_shown_and_nothing_is_written(built, changed):
     ]
 
 
+def keep(root):
+    """Keeps the one requirement, as its README says."""
+    edit(root, SERVICE, '("At noon",)', "()")
+    edit(root, TEST, "raise NotImplementedError", "assert client")
+
+
+@pytest.mark.parametrize("also", [(), ("At noon",)])
+def test_whoever_has_kept_a_requirement_can_ask_for_more(built, request_, also):
+    keep(built)
+    more = dataclasses.replace(request_, requirements=("At noon", "In winter"))
+    update(built, more)
+    service, test = (built / SERVICE).read_text(), (built / TEST).read_text()
+    assert 'OPEN: tuple[str, ...] = ("In winter",)' in service
+    assert project.edited(built, "pet_birthday") == (TEST,)
+    assert test.index("    assert client\n") < test.index('@required("In winter")')
+    assert test.count("    raise NotImplementedError\n") == 1
+    least = dataclasses.replace(request_, requirements=(*also, "In winter"))
+    if also:
+        assert update(built, least) is None
+    else:
+        assert "is edited where the request changes it" in refusal(built, least)
+
+
 def test_what_is_red_after_a_change_leaves_the_tree_as_it_was(built, changed):
     assert refusal(built, changed, red) == "it is red"
 
@@ -103,6 +127,23 @@ def test_an_edited_record_is_a_request(built, changed):
     assert update(built, from_json(record.read_bytes()))
     assert (built / SERVICE).read_bytes() == rendered(changed).contents[SERVICE]
     assert project.edited(built, "pet_birthday") == ()
+
+
+def test_a_requirement_that_is_new_in_the_edited_record_is_open(built):
+    record = built / FOLDER / project.RECORD
+    asked = json.loads(record.read_text())
+    asked["requirements"].append("In winter")
+    record.write_text(json.dumps(asked))
+    assert update(built, from_json(record.read_bytes()))
+    assert '    "At noon",\n    "In winter",\n)\n' in (built / SERVICE).read_text()
+
+
+@pytest.mark.parametrize("wrong", ["OPEN = ", "", "OPEN: tuple[str, ...] = (print(),)"])
+def test_an_open_that_cannot_be_read_is_merged_as_any_other_line(built, changed, wrong):
+    edit(built, SERVICE, 'OPEN: tuple[str, ...] = ("At noon",)', wrong)
+    update(built, changed)
+    assert f"\n{wrong}\n" in (built / SERVICE).read_text()
+    assert "    kind: str | None = None\n" in (built / SERVICE).read_text()
 
 
 def test_a_draft_of_a_change_writes_nothing(built, changed):
