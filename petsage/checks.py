@@ -14,6 +14,7 @@ from numbers import Real
 from types import FunctionType, MethodType
 from typing import Any
 
+from petsage.errors import CheckError
 from petsage.printable import one_line
 
 PROBES = ("live", "ready", "startup", "smoke")
@@ -134,7 +135,7 @@ def worst(statuses: Iterable[Status]) -> Status:
 class Check:
     """A named callable that says whether something is well.
 
-    Raises `ValueError`, naming the check, when it cannot mean what it says.
+    Raises `CheckError`, a `ValueError`, which names it, when it cannot mean what it says.
     """
 
     name: str
@@ -167,7 +168,7 @@ class Check:
 
     def __post_init__(self) -> None:
         if problem := self._problem():
-            raise ValueError(f"check {one_line(repr(self.name), 80)}: {problem}")
+            raise CheckError(f"check {one_line(repr(self.name), 80)}: {problem}")
         object.__setattr__(self, "probes", frozenset(self.probes))
 
     def _problem(self) -> str | None:

@@ -2,6 +2,7 @@
 
     PetSageError                    1   the message is for the person who ran the command
       FeatureError                  1   a feature cannot be used
+      CheckError                   78   a check, or an application's use of it, is wrong
       petsage.config.ConfigError   78   a `PETSAGE_*` variable is wrong
       petsage.serving.ServeError    1   it cannot be served
       petsage.builder.BuildError    1   a feature is not built
@@ -10,6 +11,7 @@
 """
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import ClassVar, NoReturn
 
@@ -40,6 +42,13 @@ def terminate(_number: int, _frame: object) -> NoReturn:
 
 class FeatureError(PetSageError):
     """A feature cannot be used; the message has its name, and is one line."""
+
+
+class CheckError(PetSageError, ValueError):
+    """A check cannot mean what it says, or an application cannot have it; the message is one line
+    that holds nothing but names."""
+
+    exit_code = os.EX_CONFIG
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

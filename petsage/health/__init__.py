@@ -29,9 +29,9 @@ def init_app(
     run has an application context of its own. `name` is what the smoke test's message calls the
     application. `scoreboard` is what the processes of an instance share (default: this process's).
 
-    Raises `ValueError` if one is no `Check`, if two have the same name, if the application has a
-    rule of its own for one of the paths, or if this is its second call, and
-    `petsage.config.ConfigError` if the environment is wrong.
+    Raises `petsage.errors.CheckError`, a `ValueError`, if one is no `Check`, if two have the same
+    name, if the application has a rule of its own for one of the paths, or if this is its second
+    call, and `petsage.config.ConfigError` if the environment is wrong.
     """
     from petsage.health import views  # here: a check can be written without loading Flask
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from petsage.checks import Check, Result, Status
 from petsage.clock import Clock, SystemClock
+from petsage.errors import CheckError
 from petsage.health.history import Change, History, Past
 from petsage.health.outcome import outcome_of
 from petsage.health.report import ALL, LIMITS, SCRAPE, Condition, Limits, Report, condition_result
@@ -22,7 +23,7 @@ class Monitor:
     A check has at most one run at a time, in a daemon thread: one that hangs costs that thread, and
     nothing else.
 
-    Raises `ValueError` if a name is used twice.
+    Raises `CheckError` if a name is used twice.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Monitor:
         self.checks, conditions = tuple(checks), tuple(conditions)
         names = [*(one.name for one in conditions), *(check.name for check in self.checks)]
         if twice := [name for name, times in Counter(names).items() if times > 1]:
-            raise ValueError(f"check {twice[0]!r} is declared twice")
+            raise CheckError(f"check {twice[0]!r} is declared twice")
         self.clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._history = History(check.name for check in self.checks)

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from petsage.checks import SMOKE_TEST, Check, Status
 from petsage.config import Config
+from petsage.errors import CheckError
 from petsage.health import schemas
 from petsage.health.monitor import Monitor
 from petsage.health.service import Health, Identity, drain, http_status, run_smoke_test
@@ -33,11 +34,11 @@ smoke_check = Check(SMOKE_TEST, schemas.contract_holds, frozenset({"smoke"}))
 def in_context(app: Flask, check: Check) -> Check:
     """The check, each run of which has a context of the application, torn down after it.
 
-    Raises `ValueError` if it is no check.
+    Raises `CheckError` if it is no check.
     """
     if not isinstance(check, Check):
         name = one_line(getattr(check, "__name__", "function"))
-        raise ValueError(f'not a check but a {type(check).__name__}: write Check("name", {name})')  # noqa: TRY004
+        raise CheckError(f'not a check but a {type(check).__name__}: write Check("name", {name})')
     run = check.run
 
     def run_in_context() -> object:
@@ -58,7 +59,7 @@ def add_probes(
     """What `petsage.health.init_app` does, without the smoke test's view and check: `petsage.api`
     has them in its table."""
     if "petsage" in app.extensions:
-        raise ValueError("init_app was called before on this application")
+        raise CheckError("init_app was called before on this application")
     config, scoreboard = config or Config.load(), scoreboard or own_scoreboard
     run = [in_context(app, check) for check in checks]
     monitor = Monitor([*run, *config.checks], [drain(scoreboard)])
@@ -71,16 +72,16 @@ def add_probes(
 
 
 def refuse_own_rules(app: Flask, *paths: str) -> None:
-    """Raises `ValueError` if one of these paths leads to another rule of the application, or
+    """Raises `CheckError` if one of these paths leads to another rule of the application, or
     nowhere, as in one that matches hosts."""
     urls = app.url_map.bind(app.config["SERVER_NAME"] or "localhost")
     for path in paths:
         try:
             endpoint, _ = urls.match(path, "GET")
         except HTTPException as error:
-            raise ValueError(f"{path} does not lead to PetSage: {error.name}") from None
+            raise CheckError(f"{path} does not lead to PetSage: {error.name}") from None
         if app.view_functions[endpoint].__module__ != __name__:
-            raise ValueError(f"the application has a rule of its own for {path}: {endpoint!r}")
+            raise CheckError(f"the application has a rule of its own for {path}: {endpoint!r}")
 
 
 def current_health() -> Health:

@@ -239,6 +239,8 @@ def test_an_applications_own_checks_are_run(tmp_path):
         "def create_app():\n    app = Flask('small')\n"
         "    health.init_app(app, [Check('stock', lambda: 7)])\n    return app\n"
         "bare = Flask('bare')\n"
+        "def create_wrong():\n    app = Flask('wrong')\n"
+        "    health.init_app(app, [Check('stock', lambda app: 7)])\n    return app\n"
     )
 
     def check_app(name, *urls):
@@ -263,6 +265,11 @@ def test_an_applications_own_checks_are_run(tmp_path):
         assert (refused.returncode, refused.stdout) == (78, "")
         assert refused.stderr.splitlines()[-1] == f"petsage: {name}: {words}"
     assert check_app("small:bare", "tcp://127.0.0.1:9").returncode == 2
+    wrong = check_app("small:create_wrong()")
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        78,
+        "petsage: check 'stock': what it runs is a function without parameters",
+    )
 
 
 @pytest.mark.parametrize(("rest", "code"), [("health.init_app(app)\n", 0), ("", 78)])
