@@ -112,13 +112,9 @@ def _read(source: str) -> bytes:
     if source == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     # A FIFO that nobody writes to is empty, instead of blocking.
-    with open(source, "rb", opener=_without_waiting) as file:
+    with open(source, "rb", opener=lambda path, how: os.open(path, how | os.O_NONBLOCK)) as file:
         os.set_blocking(file.fileno(), True)
         return file.read(MAX_BYTES + 1)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _described(

@@ -117,14 +117,6 @@ def content(path: Path) -> bytes | None:
     return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
-def stand(root: Path, contents: Contents) -> bool:
-    """Whether these files stand in a project already, whatever the record of them says."""
-    return all(
-        path.name == RECORD or content(root / path) == wanted.replace(b"\r\n", b"\n")
-        for path, wanted in contents.items()
-    )
-
-
 def still_open(service: bytes) -> tuple[bytes, set[str]] | None:
     """The statement of a service that says what is open, and that; None if it cannot be read."""
     try:
@@ -139,18 +131,6 @@ def write(root: Path, contents: Contents) -> None:
     for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-
-
-def open_requirements(service: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The statement of a service that says what is open, and what it says; or nothing."""
-    try:
-        for one in ast.parse(service).body:
-            if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "OPEN" and one.value:
-                segment = ast.get_source_segment(service.decode(), one) or ""
-                return segment.encode(), tuple(ast.literal_eval(one.value))
-    except (SyntaxError, ValueError, TypeError):
-        pass
-    return b"", ()
 
 
 def merged(root: Path, kept: Record, requested: Contents) -> Contents:

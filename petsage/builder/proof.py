@@ -92,15 +92,7 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
         # Files, not folders: in a folder the linter leaves out what git ignores.
         "linter": ("ruff", "check", "--no-cache", *tests, *map(str, modules)),
         "type checker": ("mypy", f"--cache-dir={cache}", *folders),
-        # schemathesis takes seconds to load
-        "test suite": (
-            "pytest",
-            "-q",
-            "--color=no",
-            "-pno:cacheprovider",
-            "-pno:schemathesis",
-            *tests,
-        ),
+        "test suite": ("pytest", "-q", "--color=no", *_WITHOUT, *tests),
     }
     ended = run({**tools, _APPLICATION: (_APPLICATION,)}, root)
     problems = [_red(name, ended[name]) for name in tools if ended[name].returncode]

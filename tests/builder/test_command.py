@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from petsage.builder.request import Request
 from petsage.builder.workspace import FOLDER as WORKSPACE
+from petsage.cli import main
 from tests.builder.kills import ADD, REMOVE, Killed
 from tests.builder.projects import add, petsage, project_copy, snapshot
 from tests.support import environment_of, tool, wait_until
@@ -91,8 +93,10 @@ def test_a_dry_run_shows_the_same_plan_however_it_is_asked_for_and_writes_nothin
         ["build"],
     ],
 )
-def test_wrong_usage_is_2(untouched, arguments):
-    assert "Usage: " in refused(petsage(untouched[0], "feature", *arguments), 2)
+def test_wrong_usage_is_2(arguments):
+    ended = CliRunner().invoke(main, ["feature", *arguments])
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "Usage: " in ended.stderr
 
 
 def test_all_that_is_wrong_with_a_request_is_printed_a_line_each(untouched):
