@@ -48,12 +48,10 @@ def mysql(location: Location) -> Run:
         deadline = location.deadline()
         connection: Any = pymysql.Connection(
             host=location.host,
-            user=location.user or None,
+            user=location.user,
             password=location.password.encode(),  # text it would encode in Latin-1
             database=unquote(location.path.removeprefix("/")) or None,
             ssl=tls or None,
-            read_timeout=location.timeout_seconds,
-            write_timeout=location.timeout_seconds,
             defer_connect=True,
         )
         with (
