@@ -73,6 +73,8 @@ def _refused(returned: object) -> str:
     kind = type(returned).__name__
     if isinstance(returned, Real | Decimal):
         kind += " that is NaN or too large"
+    elif kind == "bool":  # another package's, such as numpy's
+        kind += f" of {type(returned).__module__}, which is not True"
     return one_line(f"returned a {kind}: a check returns None, True or a number, or raises")
 
 

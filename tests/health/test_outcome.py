@@ -89,6 +89,12 @@ def test_a_number_that_cannot_be_shown_is_a_fail_that_says_so(number):
     assert " that is NaN or too large: a check returns None, True or a number" in reason
 
 
+def test_a_bool_of_another_package_is_named_with_it():
+    other = type("bool", (), {"__module__": "numpy"})()
+    reason = result_of(lambda: other).reason
+    assert reason.startswith("returned a bool of numpy, which is not True: a check returns None")
+
+
 class Odd(float):
     """A number that cannot be converted."""
 
