@@ -1,6 +1,7 @@
 """The application that is served: found by its name, and loaded."""
 
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -40,11 +41,14 @@ def find(application: str) -> None:
 
 def loaded(application: str) -> Any:
     """The WSGI callable. Raises what the application raises, and `ServeError` if that has patched
-    threads away."""
+    threads away, or if it is an ASGI callable, all of whose answers would be errors."""
     try:
-        return util.import_app(application)
+        app = util.import_app(application)
     finally:  # the patching may also have failed the import
         refuse_patched_threads()
+    if any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
+        raise ServeError(f"{application!r} is an ASGI application: PetSage serves WSGI")
+    return app
 
 
 def refuse_patched_threads() -> None:

@@ -236,6 +236,22 @@ def test_gevent_that_has_patched_the_workers_is_refused_in_one_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def app(scope, receive, send): ...",
+        "class App:\n    async def __call__(self, scope, receive, send): ...\napp = App()",
+    ],
+)
+def test_an_asgi_application_is_refused_in_one_line(tmp_path, source):
+    (tmp_path / "shop.py").write_text(source)
+    for arguments, code in ((), 4), (("--test",), 1):
+        done = started(tmp_path, *arguments, "shop:app")
+        assert done.returncode == code
+        assert "petsage: 'shop:app' is an ASGI application: PetSage serves WSGI" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def started(folder, *arguments, before=(), **variables):
     """What comes of a start that is refused."""
     addresses = {side: f"127.0.0.1:{free_port()}" for side in ("bind", "management_bind")}
