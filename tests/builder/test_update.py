@@ -97,6 +97,15 @@ def test_whoever_has_kept_a_requirement_can_ask_for_more(built, request_, also):
         assert "is edited where the request changes it" in refusal(built, least)
 
 
+def test_a_first_requirement_can_be_asked_for_where_the_service_is_written(bare, request_):
+    bare_request = dataclasses.replace(request_, requirements=())
+    project.write(bare, rendered(bare_request).contents)
+    edit(bare, SERVICE, "    return given\n", "    return keep(given)\n")
+    update(bare, request_)
+    code = (bare / SERVICE).read_text()
+    assert code.endswith('join(OPEN)}")\n\n    return keep(given)\n')
+
+
 def test_what_is_red_after_a_change_leaves_the_tree_as_it_was(built, changed):
     assert refusal(built, changed, red) == "it is red"
 
