@@ -31,8 +31,12 @@ def find(application: str) -> None:
     name, colon, attribute = application.partition(":")
     if not (re.fullmatch(r"\w+(\.\w+)*", name) and colon and attribute):
         raise ServeError(f"{application!r} is not of the form package.module:app")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        raise ServeError(f"the working directory cannot be used: {error.strerror}") from error
+    if here not in sys.path:
+        sys.path.insert(0, here)
     with in_one_line(application):  # a package that holds the module is imported
         found = importlib.util.find_spec(name)
     if found is None:

@@ -184,6 +184,17 @@ def _refused_to_nobody(address: Address) -> str:
     return in_a_child(answer)
 
 
+def test_a_working_directory_that_is_gone_is_refused(tmp_path):
+    gone = ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", PETSAGE, "serve"]
+    done = subprocess.run(
+        gone, cwd=tmp_path, env=environment_of({}), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "petsage: the working directory cannot be used: No such file or directory\n",
+    )
+
+
 def test_a_package_that_raises_is_told_in_one_line(tmp_path):
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").write_text("raise RuntimeError('hunter2')\n")
