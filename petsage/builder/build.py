@@ -80,15 +80,14 @@ def draft_update(root: Path, request: Request) -> FeatureFiles | None:
 def _kept(root: Path, request: Request, record: Record) -> set[str]:
     """The requirements that have a test already, and are not open any more."""
     service = project.content(root / project.folder(request.feature) / "service.py") or b""
-    tests = record.files.get(project.test_path(request.feature), b"")
-    promises = render.promises(request.requirements).items()
-    known = {one for test, one in promises if _has(tests, test)}
     opened = project.still_open(service)
-    return known - opened[1] if opened else set()
+    tested = _tested(request, record.files.get(project.test_path(request.feature), b""))
+    return tested - opened[1] if opened else set()
 
 
-def _has(tests: bytes, test: str) -> bool:
-    return f"\ndef {test}(".encode() in tests
+def _tested(request: Request, tests: bytes) -> set[str]:
+    promises = render.promises(request.requirements).items()
+    return {one for test, one in promises if f"\ndef {test}(".encode() in tests}
 
 
 def change(
@@ -129,9 +128,8 @@ def verify(root: Path, feature: str | None) -> Mapping[str, Sequence[str]]:
 
 def _check_promises(root: Path, request: Request) -> None:
     tests = project.content(root / project.test_path(request.feature)) or b""
-    for test, requirement in render.promises(request.requirements).items():
-        if not _has(tests, test):
-            raise BuildError(f"{request.feature} has no {test}: {requirement}")
+    if lost := set(request.requirements) - _tested(request, tests):
+        raise BuildError(*(f"{request.feature} has no test for: {one}" for one in sorted(lost)))
 
 
 def _built(root: Path) -> list[str]:

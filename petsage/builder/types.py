@@ -98,11 +98,8 @@ PLAIN = {
 NAMES = (*PLAIN, "enum:a:b", "list:TYPE")
 
 _NUMBER = ("validate.Range", "minimum", "maximum")
-_BOUNDS = {
-    "string": ("validate.Length", "minLength", "maxLength"),
-    "integer": _NUMBER,
-    "float": _NUMBER,
-}
+_TEXT = ("validate.Length", "minLength", "maxLength")
+_BOUNDS = {"string": _TEXT, "integer": _NUMBER, "float": _NUMBER}
 _WITH_DEFAULT = {"string", "integer", "float", "boolean", "enum", "email", "url"}
 _EXACT = {name: getattr(features, name) for name in dir(features) if name.startswith("Exact")}
 
@@ -142,9 +139,7 @@ def _enum(choices: list[str]) -> FieldType:
     if len(set(choices)) < len(choices):
         raise ValidationError("an enum may not have the same choice twice")
     if not all(map(_CHOICE.fullmatch, choices)):
-        raise ValidationError(
-            "must be enum:a:b, each choice 1 to 40 letters, digits, spaces, _ . + or -"
-        )
+        raise ValidationError("must be enum:a:b, each choice 1 to 40 letters, digits, spaces, _.+-")
     # No choice begins with a question mark.
     options = (f"validate=validate.OneOf({choices})",)
     return FieldType("fields.String", "str", choices[0], "?", options, frozenset({"enum"}))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,30 @@ def test_a_read_only_tree_is_refused_in_one_line(root):
     )
     assert snapshot(root) == before
     assert refused(done) == "petsage: petsage/features cannot be written"
+
+
+FULL = """
+set -e
+mount -t tmpfs -o size=$((200 + $(du -sk project | cut -f1)))k none disk
+cp -a project/. disk
+cd disk
+"$@" || echo "exit code $?"
+diff -r ../project .
+"""
+
+
+def test_a_full_disk_is_refused_in_one_line_and_the_tree_is_as_it_was(root):
+    (root.parent / "disk").mkdir()
+    add = [sys.executable, "-B", "-m", "petsage", "feature", "add", "vet", "--description", "d"]
+    done = subprocess.run(
+        [tool("unshare"), "-rm", "sh", "-c", FULL, "sh", *add],
+        cwd=root.parent,
+        env=environment_of({}),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "exit code 1\n")
+    assert re.fullmatch(r"petsage: \S+: No space left on device\n", done.stderr)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

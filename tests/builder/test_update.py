@@ -179,7 +179,7 @@ def test_a_requirement_whose_test_is_gone_is_red(built):
     test = built / project.test_path("pet_birthday")
     test.write_text(test.read_text().replace("def test_it_must_at_noon", "def test_mine"))
     for name in ("pet_birthday", None):
-        with pytest.raises(BuildError, match="has no test_it_must_at_noon: At noon"):
+        with pytest.raises(BuildError, match="pet_birthday has no test for: At noon"):
             build.verify(built, name)
 
 
