@@ -34,9 +34,14 @@ _NAME_RULE = (
 
 # A feature gives its name to a folder, a view and a class, and none may hide a name of Python or of
 # PetSage. The linter refuses `l`, which looks like 1.
+_OWN = [
+    key
+    for key, one in vars(features).items()
+    if getattr(one, "__module__", "") == features.__name__
+]
 _TAKEN_BY_MODULES = frozenset(
     {"check", "check_failed", "fields", "l", "schema", "validate"}
-    | {re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in dir(features)}
+    | {re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in _OWN}
 ).union(keyword.softkwlist, sys.stdlib_module_names, dir(builtins), OWN_NAMES)
 # A field may not hide a name that the body of its class uses.
 _TAKEN_BY_CLASSES = frozenset(

@@ -76,7 +76,7 @@ def test_a_name_of_other_signs_is_refused_with_the_rule(name):
     assert [p for p in problems(fields={name: "date"}) if "must be 1 to 40 lower-case ASCII" in p]
 
 
-@pytest.mark.parametrize("name", ["a" * 40, "a", "a1", "pet_birthday_2"])
+@pytest.mark.parametrize("name", ["a" * 40, "a", "a1", "pet_birthday_2", "request", "field"])
 def test_a_name_of_small_letters_digits_and_single_underscores_is_taken(name):
     assert load(feature=name, fields={name: "date"}).feature == name
 
