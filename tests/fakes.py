@@ -79,4 +79,9 @@ def without_threads() -> None:
     """From here on this process, which should be a child, can start no thread."""
     if os.geteuid() == 0:  # whom no limit holds
         os.setuid(65534)
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+
+
+def with_threads() -> None:
+    """From here on it can again."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (resource.getrlimit(resource.RLIMIT_NPROC)[1],) * 2)

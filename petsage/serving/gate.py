@@ -275,6 +275,7 @@ class Gate(Waiting):
             self._notify_at = now + 1
             super().notify()
             self.slot.has_begun, self.slot.beat_at = True, now
+            self.tpool.start(len(self.running))  # the system may have a thread again
             if self._is_crowded():
                 self.slot.waited_at = now
 

@@ -21,14 +21,15 @@ class Threads:
     def submit(self, job: Any, jobs: int) -> None:
         """Queues a job; with it there are so many jobs that wait or are done."""
         self._jobs.put(job)
+        self.start(jobs)
+
+    def start(self, jobs: int) -> None:
+        """Starts a thread if these jobs want one more. If the system has none left, those that run
+        do them, or one that is started at a later call."""
         if self._started < min(jobs, self.most):
             thread = threading.Thread(target=self._run, name="requests", daemon=True)
-            try:
+            with suppress(RuntimeError):
                 thread.start()
-            except RuntimeError:  # the system has no thread left: those that run do it
-                if not self._started:
-                    raise
-            else:
                 self._started += 1
 
     def shutdown(self, wait: bool = True) -> None:
