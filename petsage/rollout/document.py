@@ -1,6 +1,7 @@
 """The file of a JUnit document. It imports little: it is written before all else is imported."""
 
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def write(path: Path, document: bytes) -> None:
     """Replaces the file in one step, so that nobody reads half a document. What cannot be
     replaced, as a mount point, is written in place. Raises `OSError`."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # A signal that ends the process would leave that file.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         beside.write_bytes(document)
         beside.replace(path)
@@ -48,3 +51,4 @@ def write(path: Path, document: bytes) -> None:
     finally:
         with suppress(OSError):
             beside.unlink()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
