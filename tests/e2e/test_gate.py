@@ -91,7 +91,7 @@ def test_an_attack_on_the_main_listener_is_not_felt(service, kind, count, path):
 
 @pytest.mark.parametrize(
     ("kind", "count", "path"),
-    [("idle", 1500, "/"), ("dripping head", 300, "/"), ("pipelining", 100, "/status")],
+    [("idle", 1500, "/"), ("dripping head", 300, "/"), ("pipelining", 30, "/status")],
 )
 def test_an_attack_on_the_management_listener_is_not_felt(service, kind, count, path):
     with attacked(kind, count, 30, address(service.management), path):
