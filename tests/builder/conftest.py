@@ -1,5 +1,6 @@
 """Fixtures of the builder's tests."""
 
+import os
 import shutil
 
 import pytest
@@ -48,5 +49,8 @@ def built(bare, files):
 
 
 @pytest.fixture(autouse=True)
-def _one_cache_for_the_type_checker(monkeypatch):
+def _environment(monkeypatch):
+    for name in os.environ.keys() - environment().keys():
+        if name.startswith("COVERAGE_"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("MYPY_CACHE_DIR", environment()["MYPY_CACHE_DIR"])

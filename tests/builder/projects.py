@@ -69,6 +69,10 @@ def petsage(root: Path, *arguments: str, **options: Any) -> subprocess.Completed
 
 
 def environment() -> dict[str, str]:
-    """The environment of a builder that leaves no bytecode, and checks types from a cache."""
+    """The environment of a builder that leaves no bytecode, and checks types from a cache.
+
+    No coverage is measured: it would be that of a copy, and take minutes.
+    """
+    inherited = {k: v for k, v in environment_of({}).items() if not k.startswith("COVERAGE_")}
     cache = str(ROOT / ".mypy_cache" / "proofs")
-    return {**environment_of({}), "PYTHONDONTWRITEBYTECODE": "1", "MYPY_CACHE_DIR": cache}
+    return {**inherited, "PYTHONDONTWRITEBYTECODE": "1", "MYPY_CACHE_DIR": cache}
