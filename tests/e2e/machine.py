@@ -239,12 +239,16 @@ def machine() -> Iterator[Machine]:
     ]
     nothing = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as nspawn:
+        leader = 0
         try:
-            running = Machine(wait_until(lambda: _systemd_of(nspawn.pid)))
+            leader = wait_until(lambda: _systemd_of(nspawn.pid))
+            running = Machine(leader)
             wait_until(lambda: _booted(running), 60)
             _furnish(running)
             yield running
         finally:
+            if leader:
+                os.kill(leader, signal.SIGKILL)  # and with it all that runs there: it is process 1
             nspawn.kill()
 
 
