@@ -77,8 +77,9 @@ class Gate(Waiting):
     # Connections come.
 
     def is_full(self) -> bool:
-        """Whether all threads are busy: who comes then is better off with another worker."""
-        return bool(self.alive and len(self.running) >= self.tpool.most)
+        """Whether all threads are busy: who comes then is better off with another worker. There is
+        none beside the probe worker, so there each waits for its turn."""
+        return bool(self.alive and not self.probe and len(self.running) >= self.tpool.most)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         may = not self.is_full() and (not self.alive or time.monotonic() >= self.accept_at)
