@@ -21,8 +21,8 @@ AROUND_SECONDS = 1
 """What is lost this long before or after an instance's first or last answer is counted with it."""
 
 MOST_NAMES = 100
-"""How many releases, and how many instances, are told apart: a server may invent a name for each
-answer. What comes after them are "others"."""
+"""How many releases, and how many instances, are counted by name: a server may invent a name for
+each answer. The ones that come later are counted together, as "others"."""
 
 
 class Loss(enum.StrEnum):

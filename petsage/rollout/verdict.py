@@ -69,7 +69,7 @@ def judge(
 
 
 def _named(source: Source, answer: Answer) -> str:
-    """What stands there. What is too long to be printed is told apart by its checksum."""
+    """What stands there. A text that is too long to be printed is cut, and gets its checksum."""
     text = source.text(answer)
     if len(text) < LIMIT:
         return text

@@ -31,8 +31,8 @@ class Arbiter(arbiter.Arbiter):
 
     def __init__(self, app: Any) -> None:
         self.retired: set[int] = set()
-        """The workers that are told to stop. They do not count, or a killed one would miss its
-        successor: a stop lasts as long as its slowest request."""
+        """The workers that got SIGTERM. The arbiter does not count them: a stop lasts as long as
+        its slowest request, and until then a killed worker would get no successor."""
         self.has_begun = bool(app.handover.workers)
         """Whether a worker has ever served, be it one of the code before a reload."""
         super().__init__(app)  # it loads PetSage's own application

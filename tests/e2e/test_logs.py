@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import contextmanager, suppress
 
 import pytest
 import urllib3
@@ -177,28 +178,6 @@ def app(environ, start_response):
     return [b"ok"]
 """
 
-
-def test_what_an_application_prints_for_nobody_stops_no_worker_and_is_printed_whole(tmp_path):
-    (tmp_path / "prints.py").write_text(PRINTS)
-    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
-    with subprocess.Popen(
-        [PETSAGE, "serve", "prints:app"],
-        cwd=tmp_path,
-        env=environment_of(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
-        for _ in range(100):
-            assert get(f"http://{main}/", timeout=2).data == b"ok"
-        process.send_signal(signal.SIGTERM)
-        printed, errors = process.communicate(timeout=8)
-    assert printed == ("x" * 4000 + "\n") * 100
-    assert errors.count("x" * 4000) == 200
-
-
 CHATTY = """\
 import logging
 def app(environ, start_response):
@@ -209,39 +188,53 @@ def app(environ, start_response):
 """
 
 
+@contextmanager
+def unread(folder, application, workers=1):
+    """An instance whose output nobody reads; yields it, and where its listeners are."""
+    (folder / "shop.py").write_text(application)
+    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings = {"bind": main, "management_bind": management, "workers": workers}
+    with subprocess.Popen(
+        [PETSAGE, "serve", "shop:app"],
+        cwd=folder,
+        env=environment_of({**settings, "drain_seconds": 0}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+            yield process, f"http://{main}", f"http://{management}"
+        finally:
+            with suppress(ProcessLookupError):  # it has ended, as it should
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_an_application_prints_for_nobody_stops_no_worker_and_is_printed_whole(tmp_path):
+    with unread(tmp_path, PRINTS) as (process, main, _):
+        for _ in range(100):
+            assert get(f"{main}/", timeout=2).data == b"ok"
+        process.send_signal(signal.SIGTERM)
+        printed, errors = process.communicate(timeout=8)
+    assert printed == ("x" * 4000 + "\n") * 100
+    assert errors.count("x" * 4000) == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_log_that_nobody_reads_stops_no_worker_and_no_signal(tmp_path, number):
-    (tmp_path / "chatty.py").write_text(CHATTY)
-    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    settings = {"bind": main, "management_bind": management, "workers": 2, "drain_seconds": 0}
-    with subprocess.Popen(
-        [PETSAGE, "serve", "chatty:app"],
-        cwd=tmp_path,
-        env=environment_of(settings),
-        stderr=subprocess.PIPE,
-    ) as process:
-        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+    with unread(tmp_path, CHATTY, workers=2) as (process, main, management):
         for _ in range(150):  # 15 MB
-            assert get(f"http://{main}/", timeout=2).data == b"ok"
-        assert get(f"http://{management}/livez", timeout=1).status == 200
+            assert get(f"{main}/", timeout=2).data == b"ok"
+        assert get(f"{management}/livez", timeout=1).status == 200
         process.send_signal(number)
         assert process.wait(8) == 0
 
 
 def test_what_was_dropped_is_counted_in_the_log(tmp_path):
-    (tmp_path / "chatty.py").write_text(CHATTY)
-    main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
-    with subprocess.Popen(
-        [PETSAGE, "serve", "chatty:app"],
-        cwd=tmp_path,
-        env=environment_of(settings),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_until(lambda: get(f"http://{management}/startupz").status == 200)
+    with unread(tmp_path, CHATTY) as (process, main, _):
         for _ in range(150):
-            get(f"http://{main}/")
+            get(f"{main}/")
         said = next(line for line in process.stderr if "log records were dropped" in line)
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
