@@ -1,6 +1,7 @@
 """What tests of several rooms need: tools, ports, waiting, and a served PetSage."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,18 @@ def tool(name: str, *places: str) -> str:
     return path
 
 
-_given: set[int] = set()
+# Below those that the kernel gives to clients; each process of a run has a part of its own.
+_PORTS = list(range(10_000, 32_000))[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: 16]
+random.SystemRandom().shuffle(_PORTS)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port that nobody listens on, and that it has not returned before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
-        with socket.socket(family) as probe:
-            probe.bind((host, 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:  # or else two listeners of one test could be one
-            _given.add(port)
+        port = _PORTS.pop()
+        with socket.socket(family) as probe, suppress(OSError):
+            probe.bind((host, port))
             return port
 
 

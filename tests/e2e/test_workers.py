@@ -269,10 +269,13 @@ def test_workers_that_are_stopped_fail_the_live_probe_and_recover_by_themselves(
 
 
 def hold(clients, service, count):
-    """So many requests that sleep begin, and are with a thread."""
-    for _ in range(count):
+    """So many requests that sleep begin, and are with a thread.
+
+    One after the other: a worker that has no request yet may accept two clients at once.
+    """
+    for number in range(1, count + 1):
         clients.submit(_ask_in_vain, f"{service.main}/sleep")
-    wait_until(lambda: _busy_threads(service) >= count)
+        wait_until(lambda least=number: _busy_threads(service) >= least)
 
 
 def _busy_threads(service):
