@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,12 +276,13 @@ def hold(clients, service, count):
     """
     for number in range(1, count + 1):
         clients.submit(_ask_in_vain, f"{service.main}/sleep")
-        wait_until(lambda least=number: _busy_threads(service) >= least)
+        wait_until(partial(_are_busy, service, number))
 
 
-def _busy_threads(service):
+def _are_busy(service, threads):
     lines = get(f"{service.management}/metrics").data.decode().splitlines()
-    return sum(float(x.split()[1]) for x in lines if x.startswith("petsage_worker_busy_threads{"))
+    busy = [float(x.split()[1]) for x in lines if x.startswith("petsage_worker_busy_threads{")]
+    return sum(busy) >= threads
 
 
 def test_a_worker_whose_threads_are_all_held_leaves_new_connections_to_the_others(folder):
