@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 
 from petsage import sockets
 from petsage.client import NoAnswer, Target
+from petsage.threads import Threads
 
 THREADS = 16
 """How many names are looked up at once."""
@@ -24,8 +24,9 @@ class Names:
     """Raises `OSError`."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _running: dict[str, Future[tuple[str, ...]]] = field(default_factory=dict)
-    _jobs: SimpleQueue[str] = field(default_factory=SimpleQueue)
-    _threads: int = 0
+
+    def __post_init__(self) -> None:
+        self._threads = Threads(THREADS, self._look_up)
 
     def resolve(self, target: Target, seconds: float) -> tuple[str, ...]:
         """The addresses of a target, looked up within some seconds. Raises `NoAnswer`."""
@@ -41,18 +42,13 @@ class Names:
             future = self._running.get(host)
             if not future:
                 future = self._running[host] = Future()
-                self._jobs.put(host)
-                if self._threads < THREADS:
-                    self._threads += 1
-                    threading.Thread(target=self._work, daemon=True).start()
+                self._threads.submit(host, len(self._running))
             return future
 
-    def _work(self) -> None:
-        while True:
-            host = self._jobs.get()
-            try:
-                addresses = self.look_up(host)
-            except BaseException as error:
-                self._running.pop(host).set_exception(error)
-            else:
-                self._running.pop(host).set_result(addresses)
+    def _look_up(self, host: str) -> None:
+        try:
+            addresses = self.look_up(host)
+        except BaseException as error:
+            self._running.pop(host).set_exception(error)
+        else:
+            self._running.pop(host).set_result(addresses)

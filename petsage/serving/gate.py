@@ -29,8 +29,8 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 from petsage.scoreboard import Slot
 from petsage.serving.arrival import Arrival
 from petsage.serving.connection import Client, Connection, allowed_seconds
-from petsage.serving.threads import Threads
 from petsage.serving.waiting import Waiting
+from petsage.threads import Threads
 
 HEAD_SECONDS = 10
 PROBE_HEAD_SECONDS = 2
@@ -67,7 +67,7 @@ class Gate(Waiting):
         self._notify_at = 0.0
         super().init_process()
 
-    def get_thread_pool(self) -> Threads:
+    def get_thread_pool(self) -> Threads[Connection]:
         return Threads(self.thread_count(), self._serve)
 
     def thread_count(self) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from petsage.serving.bell import Bell
 from petsage.serving.connection import Client, Connection
-from petsage.serving.threads import Bell
 
 BUDGET_BYTES = 16 * 1024 * 1024
 """So many bytes of requests and answers wait in a worker."""

@@ -3,7 +3,6 @@
 import socket
 import threading
 from contextlib import closing
-from functools import partial
 
 import pytest
 
@@ -11,7 +10,6 @@ from petsage.client import Answer, Client, Target
 from petsage.clock import SystemClock
 from petsage.contract import Kind
 from petsage.rollout.plan import RolloutPlan
-from petsage.rollout.pool import Pool
 from petsage.rollout.watch import Watch
 from tests.rollout.losing import BODY, losing
 
@@ -60,21 +58,6 @@ def test_what_hangs_after_the_last_ask_makes_no_gap():
         found = watch(server.port, 0.5)
     assert found.now() > 1.4
     assert found.losses.gap[0] < 0.4
-
-
-def test_without_another_thread_the_jobs_wait_for_those_there_are():
-    threads: list[threading.Thread] = []
-
-    def start(thread):
-        if threads:
-            raise RuntimeError("can't start new thread")
-        threads.append(thread)
-        thread.start()
-
-    with closing(Pool[int](start=start)) as pool:
-        for number in range(10):
-            pool.submit(partial(abs, number))
-        assert sorted(pool.result(5) for _ in range(10)) == list(range(10))
 
 
 def test_what_nobody_accepts_is_refused_and_counted():

@@ -1,43 +1,10 @@
-"""The threads of a worker, and how they call its main loop."""
+"""How the threads of a worker call its main loop."""
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
 from typing import Any
-
-
-class Threads:
-    """Daemon threads that do one job after the other; they are started as they are needed."""
-
-    def __init__(self, most: int, work: Callable[[Any], None]) -> None:
-        self.most = most
-        self._work = work
-        self._jobs: SimpleQueue[Any] = SimpleQueue()
-        self._started = 0
-
-    def submit(self, job: Any, jobs: int) -> None:
-        """Queues a job; with it there are so many jobs that wait or are done."""
-        self._jobs.put(job)
-        self.start(jobs)
-
-    def start(self, jobs: int) -> None:
-        """Starts a thread if these jobs want one more. If the system has none left, those that run
-        do them, or one that is started at a later call."""
-        if self._started < min(jobs, self.most):
-            thread = threading.Thread(target=self._run, name="requests", daemon=True)
-            with suppress(RuntimeError):
-                thread.start()
-                self._started += 1
-
-    def shutdown(self, wait: bool = True) -> None:
-        """Nothing: they end with the process, whatever they do."""
-
-    def _run(self) -> None:
-        while True:
-            self._work(self._jobs.get())
 
 
 class Bell:
