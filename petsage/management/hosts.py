@@ -13,9 +13,10 @@ from petsage.address import Address
 
 
 def is_literal(host: str) -> bool:
-    """Whether the header, its port aside, is an IP literal or `localhost` (RFC 9110, 7.2)."""
+    """Whether the header is an IP literal or `localhost` (RFC 9110, 7.2), whatever its port is: it
+    may be empty (RFC 3986, 3.2.3)."""
     try:
-        name = Address.parse(host if re.search(r":[0-9]+$", host) else f"{host}:80").host
+        name = Address.parse(re.sub(r":[0-9]*$", "", host) + ":80").host
         return name.lower() == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:
         return False

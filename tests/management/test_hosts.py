@@ -16,6 +16,9 @@ from petsage.management.hosts import is_literal, is_loopback
         "10.1.2.3:1",
         "localhost",
         "LocalHost:8001",
+        "localhost:",
+        "127.0.0.1:",
+        "[::1]:",
     ],
 )
 def test_an_address_and_localhost_are_answered(host):
@@ -29,7 +32,8 @@ def test_an_address_and_localhost_are_answered(host):
         "evil.localhost", "localhost:8001.evil.example", "127.1", "2130706433", "0x7f.1", "[::1",
         "::1", "[]", "[evil.example]", "[127.0.0.1]", "127.0.0.1:8001:1", "127.0.0.1\n",
         "\uff11.0.0.1",
-        "user@127.0.0.1", "127.0.0.1/", ":8001",
+        "user@127.0.0.1", "127.0.0.1/", ":8001", ":", "localhost::", "localhost:80:",
+        "evil.example:",
     ],
 )  # fmt: skip
 def test_any_other_name_is_refused(host):
