@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from itertools import count, starmap
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from marshmallow import ValidationError, fields
 
@@ -170,7 +170,7 @@ def _run(scheme: Scheme, location: Location, file: Path | None) -> Run:
     run = made(location.password)
     if file is None:
         return run
-    if location.password:
+    if location.password or "password" in dict(parse_qsl(location.query, True)):
         raise ValidationError("password-file: the URL itself has a password")
     return scrubbed(lambda: made(password_in(file))(), secrets_of("", "", ""))
 

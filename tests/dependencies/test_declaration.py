@@ -53,6 +53,8 @@ def _problems(text: str) -> list[str]:
     [
         ("redis://cache#password-file=secret", "password-file must be an absolute path"),
         ("redis://:s3cret@cache#password-file=/x", "password-file: the URL itself has a password"),
+        ("postgresql://db?password=s3cret#password-file=/x", "the URL itself has a password"),
+        ("postgresql://db?user=u&p%61ssword=#password-file=/x", "the URL itself has a password"),
         ("tcp://cache:1#password-file=/x", "unknown option; known are"),
         ("http://u@cache?a@b#password-file=/x", "must be of the form"),
     ],
