@@ -231,6 +231,20 @@ class TestEmbedding:
         health.init_app(app, config=config)
         assert app.test_client().get("/readyz").text == "ok\n"
 
+    @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/api/v1/smoke-test"])
+    def test_no_change_of_a_views_values_breaks_the_probes(self, config, path):
+        from flask import Flask
+
+        app = Flask("shop")
+        health.init_app(app, config=config)
+
+        @app.url_value_preprocessor
+        def take_language(_endpoint, values):
+            values.clear()
+            values["language"] = "en"
+
+        assert app.test_client().get(path).status_code == 200
+
     def test_to_call_it_twice_is_refused(self, config):
         from flask import Flask
 
