@@ -24,34 +24,33 @@ __all__ = [
 
 
 _NOT_FOUND = (
-    "The management listener asks only the declared checks: no application on which"
-    " petsage.health.init_app was called was found in this %s. If there is one, hand it over: make"
-    " it the attribute `app` of what is served."
+    "The management listener runs only the declared checks: this %s holds no application on which"
+    " petsage.health.init_app was called. If it wraps one, store that one in its attribute `app`."
 )
 
 MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
 
 
-# Nothing is imported before it is asked for: the command line starts in a fraction of the time,
-# and hears an interruption from its first instruction on.
+# Each function imports what it needs: the command line starts in a fraction of the time, and
+# `petsage.__main__` handles signals before the imports.
 
 
 def __getattr__(name: str) -> object:
-    """Imports an exported name when it is used first (PEP 562)."""
+    """Imports an exported name on its first use (PEP 562)."""
     from importlib import import_module
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "petsage.errors" if name == "FeatureError" else "petsage.checks"
-    return getattr(import_module(home), name)
+    module = "petsage.errors" if name == "FeatureError" else "petsage.checks"
+    return getattr(import_module(module), name)
 
 
 def create_app(config: "Config | None" = None) -> "Flask":
     """The application of the main listener: the v1 API, its docs, and probes without details.
 
     Raises `petsage.config.ConfigError` if no configuration is given and the environment is wrong,
-    and `FeatureError` if a feature cannot be imported, or has the name of something else.
+    and `FeatureError` if a feature cannot be imported, or has a name that is taken.
     """
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
@@ -64,7 +63,7 @@ def create_app(config: "Config | None" = None) -> "Flask":
     app = Flask(__name__, static_folder=None, template_folder="docs")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     if hops := config.proxies:
-        # The application is a WSGI callable of its own, as Flask's manual has it.
+        # As Flask's manual does it: "Tell Flask it is Behind a Proxy".
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
     features = api.discover(config.checks)
     add_probes(app, [feature.check for feature in features], config=config)
@@ -77,10 +76,9 @@ def create_management_app(
 ) -> "Flask":
     """The application of the management listener: probes with details.
 
-    It asks the checks of `application`, which may also be the only argument: of the Flask
-    application with PetSage's health that it is or wraps; or else those that the configuration
-    declares. Raises `petsage.config.ConfigError` if no configuration is given and the environment
-    is wrong.
+    If `application` is or wraps a Flask application with PetSage's health, it runs the checks of
+    that; if not, those that the configuration declares. A single argument may be either of the two.
+    Raises `petsage.config.ConfigError` if no configuration is given and the environment is wrong.
     """
     from functools import partial
 
@@ -88,7 +86,7 @@ def create_management_app(
     from petsage.clock import SystemClock
     from petsage.config import Config
     from petsage.health.monitor import Monitor
-    from petsage.health.service import Health, Identity, drain
+    from petsage.health.service import Health, Identity, drain_condition
     from petsage.management import hosts, workers
     from petsage.management import views as management
     from petsage.printable import one_line
@@ -96,14 +94,14 @@ def create_management_app(
 
     if not isinstance(config, Config):
         config, application = Config.load(), config or application
-    known = Health.of(application)
-    if application is not None and known is None:
-        logs.enabled("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
-    checks = known.monitor.checks if known else config.checks
-    asked = workers.Workers(
+    health = Health.of(application)
+    if application is not None and health is None:
+        logs.enabled_logger("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
+    checks = health.monitor.checks if health else config.checks
+    served = workers.Workers(
         partial(workers.listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds
     )
-    monitor = Monitor(checks, [drain(scoreboard), asked.condition()])
+    monitor = Monitor(checks, [drain_condition(scoreboard), served.condition()])
     identity = Identity(config.release, config.instance)
     app = management.create_app(Health(monitor, scoreboard, identity))
     if hosts.is_loopback(config.management_bind):

@@ -1,7 +1,7 @@
 """The `petsage` command, which is `python -m petsage` too.
 
-An interruption is heard before the imports, which are most of the start; and by then `--junit` is
-no longer the document of the run before.
+Signals are handled before the imports, which take most of the start. By then the file of `--junit`
+no longer holds the document of an earlier run.
 """
 
 import os
@@ -9,21 +9,21 @@ import signal
 import sys
 from contextlib import suppress
 
-_WORDS = {signal.SIGINT: b"interrupted", signal.SIGTERM: b"terminated"}
+_MESSAGES = {signal.SIGINT: b"interrupted", signal.SIGTERM: b"terminated"}
 
 
 def main() -> None:
     """Runs the command."""
-    for number in _WORDS:
+    for number in _MESSAGES:
         signal.signal(number, _end)
-    if proves := sys.argv[1:2] == ["smoke-test"]:
+    if is_smoke_test := sys.argv[1:2] == ["smoke-test"]:
         from petsage.rollout.document import reserve_from
 
         reserve_from(sys.argv)
     from petsage.cli import main as command
     from petsage.errors import terminate
 
-    if not proves:  # that one handles them itself as soon as it reads its options
+    if not is_smoke_test:  # which sets handlers of its own once it has read its options
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, terminate)
     try:
@@ -38,8 +38,8 @@ def main() -> None:
 
 
 def _end(number: int, _frame: object) -> None:
-    # No exception: the middle of an import is no place for one.
-    os.write(2, b"petsage: %b\n" % _WORDS[signal.Signals(number)])
+    # It raises nothing: in the middle of an import, any code may catch the exception.
+    os.write(2, b"petsage: %b\n" % _MESSAGES[signal.Signals(number)])
     os._exit(128 + number)
 
 

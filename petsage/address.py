@@ -24,10 +24,10 @@ class Address:
         """Reads `host:port`, `[ipv6]:port` or `unix:PATH`; raises `ValueError` for all else."""
         if text.startswith("unix:"):
             return cls(path=_unix_path(text.removeprefix("unix:")))
-        found = re.fullmatch(r"(?:([A-Za-z0-9.-]+)|\[(.*)\]):([0-9]{1,5})", text)
-        if not found or not 1 <= int(found[3]) <= 65535:
+        match = re.fullmatch(r"(?:([A-Za-z0-9.-]+)|\[(.*)\]):([0-9]{1,5})", text)
+        if not match or not 1 <= int(match[3]) <= 65535:
             raise ValueError(text)
-        return cls(found[1] or str(ipaddress.IPv6Address(found[2])), int(found[3]))
+        return cls(match[1] or str(ipaddress.IPv6Address(match[2])), int(match[3]))
 
 
 def _unix_path(path: str) -> str:

@@ -47,7 +47,7 @@ SMOKE_TEST_FEATURE = Feature(SMOKE_TEST, views.v1, views.smoke_check)
 class ErrorSchema(error_handler.ErrorSchema):
     """What every error of the API says."""
 
-    request_id = fields.String(metadata={"description": "Of a 500: the request's ID, if any"})
+    request_id = fields.String(metadata={"description": "Only in a 500: the request's ID, if any"})
 
 
 class _Api(flask_smorest.Api):
@@ -63,7 +63,7 @@ def init_app(app: Flask, served: Iterable[Feature]) -> None:
     docs = get_swaggerui_blueprint("/docs", OPENAPI_URL, _DOCS)
     app.register_blueprint(docs)
     app.add_url_rule("/docs", "docs", app.view_functions[f"{docs.name}.show"])
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # a schema's order is its answer's
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # an answer keeps its schema's order
     documented = _Api(app, spec_kwargs=_SPEC)
     documented.register_field(features.ExactDecimal, "string", "decimal")
     documented.register_field(fields.URL, "string", "uri")
@@ -78,14 +78,16 @@ def discover(declared: Iterable[Check] = ()) -> tuple[Feature, ...]:
     check has the name of another feature's or of one of those that are declared.
     """
     folders = [module.name for module in pkgutil.iter_modules(features.__path__)]
-    found = [SMOKE_TEST_FEATURE, *map(_load, folders)]
-    _refuse_twice("title", ((f"feature {one.name!r}", one.blueprint.name) for one in found))
+    served = [SMOKE_TEST_FEATURE, *map(_load, folders)]
+    _refuse_twice("title", ((f"feature {each.name!r}", each.blueprint.name) for each in served))
     checks = [("PETSAGE_CHECKS", check.name) for check in declared]
-    _refuse_twice("check", checks + [(f"feature {one.name!r}", one.check.name) for one in found])
-    return tuple(found)
+    checks += [(f"feature {each.name!r}", each.check.name) for each in served]
+    _refuse_twice("check", checks)
+    return tuple(served)
 
 
 def _refuse_twice(what: str, owned: Iterable[tuple[str, str]]) -> None:
+    """Raises `FeatureError` if two owners have the same name. Each pair is an owner and a name."""
     owners: dict[str, str] = {}
     for owner, name in owned:
         if name in owners:

@@ -1,4 +1,4 @@
-"""The release that the build of an image writes into the package, so that it cannot be set apart.
+"""The release that the build of an image writes into the package: image and release cannot differ.
 
 python -m petsage.baked 2.0.0     (in the build, as whoever owns the package)
 """
@@ -14,7 +14,7 @@ FILE = Path(__file__).with_name("RELEASE")
 
 
 def baked_release(file: Path = FILE) -> str | None:
-    """The release that was built in; None where none was, as on a machine without an image."""
+    """The release that the image was built as; None outside of such an image."""
     try:
         return file.read_text(encoding="ascii").strip() or None
     except FileNotFoundError:

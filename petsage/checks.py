@@ -1,4 +1,4 @@
-"""What a check is, and what comes out of one."""
+"""What a check is, and what its result is."""
 
 import enum
 import inspect
@@ -21,15 +21,15 @@ PROBES = ("live", "ready", "startup", "smoke")
 """Who asks: every probe there is."""
 
 OWN_NAMES = ("drain", "workers")
-"""The conditions: no check may have such a name."""
+"""The names of the conditions: no check may have one of them."""
 
 SMOKE_TEST = "smoke_test"
-"""PetSage's own feature, and the check of it."""
+"""The name of PetSage's own feature, and of its check."""
 
 UNIT = re.compile(r"(?:[!-~](?:[ -~]{0,18}[!-~])?)?")
 """What the unit of a value may be."""
 
-FRAMES = 30
+MAX_FRAMES = 30
 """How many frames of an exception are logged."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -65,7 +65,7 @@ class Value:
 
 
 def _finite(number: Any) -> float:
-    with suppress(Exception):  # a number of somebody's own may raise anything
+    with suppress(Exception):  # an application's class of numbers may raise anything
         is_number = isinstance(number, Real | Decimal) and not isinstance(number, bool)
         if is_number and math.isfinite(exact := float(number)):
             return exact
@@ -105,7 +105,7 @@ def whereabouts(error: BaseException, package: str = "") -> str:
 
 def frames(error: BaseException) -> str:
     """Where an exception was raised, the innermost frame first, in one line without its message."""
-    places = (" ".join(place) for place in reversed(_places(error)[-FRAMES:]))
+    places = (" ".join(place) for place in reversed(_places(error)[-MAX_FRAMES:]))
     return one_line(" < ".join(places), 4000)
 
 
@@ -135,7 +135,7 @@ def worst(statuses: Iterable[Status]) -> Status:
 class Check:
     """A named callable that says whether something is well.
 
-    Raises `CheckError`, a `ValueError`, which names it, when it cannot mean what it says.
+    Raises `CheckError`, a `ValueError` with the name of the check, if a field is not valid.
     """
 
     name: str
@@ -204,10 +204,10 @@ def _not_callable(run: object) -> str | None:
     wrapped = run
     while isinstance(wrapped, partial):
         wrapped = wrapped.func
-    for one in (wrapped, getattr(type(wrapped), "__call__", None)):  # noqa: B004
-        if inspect.iscoroutinefunction(one):
+    for called in (wrapped, getattr(type(wrapped), "__call__", None)):  # noqa: B004
+        if inspect.iscoroutinefunction(called):
             return "a check cannot be async: nobody would await it"
-        if inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
             return "a check cannot be a generator: nothing of it would run"
     if isinstance(wrapped, type):
         return "a check is a function, and not a class"

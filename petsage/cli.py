@@ -1,8 +1,8 @@
-"""The `petsage` command: the table of its commands, and what becomes of an error.
+"""The `petsage` command: the table of its commands, and how an error ends one.
 
 Exit codes: 1 for what the user has to mend, 2 for wrong usage, 70 for an error of PetSage's own, 78
-for a configuration that is wrong (sysexits.h), 130 when interrupted, 143 by SIGTERM; what else
-there is stands with each command.
+for a configuration that is wrong (sysexits.h), 130 when interrupted, 143 by SIGTERM. The
+other codes stand with each command.
 """
 
 import os
@@ -14,8 +14,8 @@ import click
 from petsage.checks import whereabouts
 from petsage.errors import PetSageError, Terminated
 
-INTERRUPTED = 130  # what a shell makes of SIGINT
-TERMINATED = 143  # and of SIGTERM
+INTERRUPTED = 130  # as in a shell: 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
 
 COMMANDS = {
     "serve": "petsage.serving.command",
@@ -25,8 +25,8 @@ COMMANDS = {
     "feature": "petsage.builder.command",
     "deploy": "petsage.deploy.command",
 }
-"""Each command, and the module that has it as `command`. It is imported when it is asked for:
-`petsage serve` starts without the prover and the builder."""
+"""The module of each command, which has it as `command`. It is imported only if the command is
+used: `petsage serve` loads neither the prover nor the builder."""
 
 
 class _Commands(click.Group):
@@ -53,7 +53,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click prints these itself
         except Exception as error:
-            _stop(f"petsage: an error of its own: {whereabouts(error)}", os.EX_SOFTWARE)
+            _stop(f"petsage: internal error: {whereabouts(error)}", os.EX_SOFTWARE)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -1,5 +1,5 @@
-"""One GET, at a given address, with Host and SNI kept, over TCP, TLS or a unix socket. It ends at
-its deadline, however the server behaves."""
+"""One GET to a given address, over TCP, TLS or a unix socket; Host and SNI stay the target's. It
+ends at its deadline, however the server behaves."""
 
 import re
 import socket
@@ -19,10 +19,10 @@ from petsage.address import Address
 from petsage.errors import nearest
 
 PATH = "/api/v1/smoke-test"
-"""The path of a target that names none."""
+"""The path of a target that has none."""
 
 MAX_BODY_BYTES = 64 * 1024
-"""No more of a body than this and one byte is ever read."""
+"""So much of a body is read at most, and one byte more, which shows that it is longer."""
 
 KEPT_CONNECTIONS = 4
 """How many connections to a target take turns: behind a balancer they lead to several instances."""
@@ -31,9 +31,9 @@ WAITING, MIDDLE = "waiting for an answer", "in the middle of an answer"
 """The steps after the request."""
 
 # A value in a query, or a name without one, of more than three characters.
-_LONGER = re.compile(r"(^|&)([^&=]*+=(?=[^&]))?+([^&]{4,})")
+_LONG_VALUE = re.compile(r"(^|&)([^&=]*+=(?=[^&]))?+([^&]{4,})")
 _PORTS = {"http": 80, "https": 443}
-_PROXYS = re.compile("proxy-", re.IGNORECASE)  # a header for the proxy and for nobody behind it
+_FOR_PROXY = re.compile("proxy-", re.IGNORECASE)  # a header for nobody behind the proxy
 
 
 class NoAnswer(Exception):
@@ -109,8 +109,8 @@ class Target:
         return target
 
     def hidden(self, text: str) -> str:
-        """A text of the server, which may repeat the query, without what `url` does not show."""
-        for *_, value in _LONGER.findall(self.path.partition("?")[2]):
+        """The server's text without the values that `url` hides: it may repeat the query."""
+        for *_, value in _LONG_VALUE.findall(self.path.partition("?")[2]):
             for form in (value, unquote(value), quote(value, safe="")):
                 text = text.replace(form, "***")
         return text
@@ -125,7 +125,7 @@ class Target:
 
 def _printed(path: str) -> str:
     path, mark, query = path.partition("?")
-    return path + mark + _LONGER.sub(r"\1\2***", query)
+    return path + mark + _LONG_VALUE.sub(r"\1\2***", query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +144,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What is the same for every target."""
+    """Sends requests. Its fields are the same for every target."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: ssl.SSLContext | None = None
     """Shared, since each new one reads all root certificates of the system."""
     bodies: Collection[int] = (200, 503)
-    """The statuses whose body is read, since something judges it: a body can be endless."""
+    """The statuses whose body is read, since it is judged: any other body can be endless."""
     proxy: Target | None = None
     """The HTTP proxy to ask through; the addresses are then its own."""
     keeps: bool = False
@@ -162,18 +162,18 @@ class Client:
     def get(self, target: Target, addresses: tuple[str, ...], seconds: float) -> Answer:
         """Asks the first of `addresses` that accepts a connection, in `seconds` in all.
 
-        Redirects are not followed. A kept connection that was closed is opened anew. Raises
+        Redirects are not followed. A kept connection that the server has closed is replaced. Raises
         `NoAnswer`.
         """
         began = time.monotonic()
         deadline = began + seconds
         idle = self._idle[target, addresses[:1]] if self.keeps else deque()
         sock, address = _taken(idle) or self._connected(target, addresses, deadline)
-        again = False
+        reusable = False
         try:
-            response, body, again = self._exchange(sock, target, address, deadline)
+            response, body, reusable = self._exchange(sock, target, address, deadline)
         finally:
-            if again and self.keeps:
+            if reusable and self.keeps:
                 idle.append((sock, address))
             else:
                 sock.close()
@@ -190,17 +190,17 @@ class Client:
     def _connected(
         self, target: Target, addresses: tuple[str, ...], deadline: float
     ) -> tuple[socket.socket, str]:
-        place = self.proxy or target
+        peer = self.proxy or target
         with _step("connecting", "".join(addresses[-1:])):
-            if place.unix_path:
-                sock, address = sockets.connect_unix(place.unix_path, deadline), ""
+            if peer.unix_path:
+                sock, address = sockets.connect_unix(peer.unix_path, deadline), ""
             else:
-                sock, address = sockets.connect(addresses, place.port, deadline)
+                sock, address = sockets.connect(addresses, peer.port, deadline)
         tls = (self.tls or ssl.create_default_context()) if target.secure else None
         try:
             if self.proxy and target.secure:
                 with _step("asking the proxy", address):
-                    own = [one for one in self.headers if _PROXYS.match(one[0])]
+                    own = [header for header in self.headers if _FOR_PROXY.match(header[0])]
                     _tunnel(sockets.Wire(sock, deadline), target, own)
             with _step("in the TLS handshake", address):
                 return sockets.secured(sock, target.host, tls, deadline), address
@@ -211,7 +211,7 @@ class Client:
     def _exchange(
         self, sock: socket.socket, target: Target, address: str, deadline: float
     ) -> tuple[HTTPResponse, bytes, bool]:
-        """The response, its body, and whether the connection can be asked again."""
+        """The response, its body, and whether the connection can be used again."""
         wire = sockets.Wire(sock, deadline)
         with _step(WAITING, address):
             wire.sendall(self._request(target))
@@ -223,8 +223,8 @@ class Client:
     def _request(self, target: Target) -> bytes:
         place, headers = target.path, self.headers
         if self.proxy and target.secure:
-            headers = tuple(one for one in headers if not _PROXYS.match(one[0]))
-        elif self.proxy:  # it is asked for the whole URL (RFC 9112, 3.2.2)
+            headers = tuple(header for header in headers if not _FOR_PROXY.match(header[0]))
+        elif self.proxy:  # a proxy gets the whole URL (RFC 9112, 3.2.2)
             place = f"http://{target.authority}{target.path}"
         usual = {
             "Host": target.authority,
@@ -255,7 +255,7 @@ def _taken(idle: "deque[tuple[socket.socket, str]]") -> tuple[socket.socket, str
 def _is_open(sock: socket.socket) -> bool:
     sock.setblocking(False)
     try:
-        sock.recv(1)  # an end, or an answer that nobody asked for
+        sock.recv(1)  # returns at its end, or if the server sent what nobody asked for
     except OSError as error:
         return isinstance(error, BlockingIOError | ssl.SSLWantReadError)
     return False
@@ -295,5 +295,5 @@ def _step(name: str, address: str) -> Iterator[None]:
         yield
     except (OSError, HTTPException) as error:
         raise NoAnswer(name, address) from error
-    except Exception as error:  # as http.client's own, if a chunk says that its size is -5
+    except Exception as error:  # http.client fails on a chunk whose size is -5
         raise NoAnswer(name, address) from HTTPException(str(error))

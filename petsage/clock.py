@@ -9,7 +9,7 @@ class Clock(Protocol):
     """What PetSage knows of time."""
 
     def now(self) -> float:
-        """Seconds since some moment; never set back by anyone."""
+        """Seconds since an arbitrary moment; it never goes back."""
         ...
 
     def wait(self, event: threading.Event, seconds: float) -> bool:

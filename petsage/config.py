@@ -52,7 +52,7 @@ def _address(text: str) -> Address:
 
 
 def _checks(text: str) -> tuple[Check, ...]:
-    # Here, for the time that a start takes: few instances declare a dependency.
+    # Imported here for a faster start: few instances declare a dependency.
     from petsage.dependencies.declaration import declared_checks
 
     return declared_checks(text)
@@ -84,8 +84,8 @@ def _choice(*choices: str) -> dict[str, fields.Field[Any]]:
     return _text(validate.OneOf(choices, error=f"must be {' or '.join(choices)}"))
 
 
-def _as_baked(release: str) -> None:
-    """An image says what it was built as: a variable beside it can only be wrong."""
+def _refuse_unlike_baked(release: str) -> None:
+    """An image knows the release that it was built as: a variable that differs is wrong."""
     if (baked := baked_release()) and release != baked:
         raise ValidationError(f"this image was built as release {baked}; leave the variable out")
 
@@ -111,8 +111,8 @@ def _release() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that can be set: each setting with its default, and with how its variable is read,
-    whose name is the setting's in capitals behind `PETSAGE_`."""
+    """Everything that can be set. The variable of a setting is `PETSAGE_` and its name in capitals;
+    the metadata say how the variable is read."""
 
     bind: Address = field(default=Address("127.0.0.1", 8000), metadata=_ADDRESS)
     """The main listener."""
@@ -123,12 +123,13 @@ class Config:
     threads: int = field(default=4, metadata=_WHOLE(1, 1024))
     """Threads of each application worker."""
     drain_seconds: float = field(default=5, metadata=_SECONDS(0, 3600))
-    """How long readiness says no before the real stop begins."""
+    """How long readiness fails before the real stop begins."""
     graceful_seconds: int = field(default=30, metadata=_WHOLE(1, 3600))
     """How long a stopping worker may finish what it has accepted."""
     stuck_seconds: float = field(default=120, metadata=_SECONDS(0, 86400))
-    """How long all threads of a worker may be held before it is replaced; 0 turns that off."""
-    release: str = field(default_factory=_release, metadata=_text(_PRINTABLE, _as_baked))
+    """How long all threads of a worker may be busy while connections wait, before it is replaced; 0
+    turns that off."""
+    release: str = field(default_factory=_release, metadata=_text(_PRINTABLE, _refuse_unlike_baked))
     """What is running: the release that the image was built as, or else the package's version."""
     instance: str = field(default="", metadata=_text(_PRINTABLE))
     """Which copy of it; by default a short hash of host name and bind address."""

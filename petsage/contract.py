@@ -16,7 +16,7 @@ from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 class Kind(enum.IntEnum):
-    """How a rollout ends, and what kind a breach is of. The value is the exit code."""
+    """How a rollout ends, and how a breach lets it end. The value is the exit code."""
 
     PROVEN = 0
     WRONG = 1
@@ -35,7 +35,7 @@ _ORDER = (Kind.INTERRUPTED, Kind.WRONG, Kind.RELEASE, Kind.UNREACHED, Kind.INCON
 
 
 def gravest(kinds: Collection[Kind]) -> Kind:
-    """The one of several that decides the exit code; of none, `Kind.PROVEN`."""
+    """The kind that decides the exit code; `Kind.PROVEN` if there is none."""
     return next((kind for kind in _ORDER if kind in kinds), Kind.PROVEN)
 
 
@@ -55,7 +55,7 @@ class Breach:
 
 
 Expectation = Callable[[Answer], Breach | None]
-"""A part of a contract: how an answer breaks it, or None."""
+"""A part of a contract. It returns how an answer breaks it, or None."""
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header (RFC 9110, 5.6.2)."""
@@ -132,7 +132,7 @@ def expectation(text: str) -> Expectation:
 
 
 def expectations(texts: Iterable[str]) -> tuple[Expectation, ...]:
-    """A contract of several parts. Where none is about the status, that must be 200 to 299."""
+    """A contract of several parts. Unless one is about the status, it must be 200 to 299."""
     texts = sorted(texts, key=lambda text: not text.startswith("status="))
     if texts and not texts[0].startswith("status="):
         texts.insert(0, "status=200-299")
@@ -141,8 +141,8 @@ def expectations(texts: Iterable[str]) -> tuple[Expectation, ...]:
 
 def statuses(text: str) -> range:
     """Reads a status or a range of them. Raises `ValueError`."""
-    found = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", text, re.ASCII)
-    allowed = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    match = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", text, re.ASCII)
+    allowed = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
     if not allowed:
         raise ValueError("a status is 100 to 599, as in status=200 or status=200-299")
     return allowed
@@ -165,7 +165,7 @@ def _status(allowed: range, answer: Answer) -> Breach | None:
     expected, seen = "-".join(str(end) for end in sorted({allowed[0], allowed[-1]})), str(status)
     if 300 <= status < 400:
         seen += f" to {ascii_line(answer.headers.get('location', 'nowhere'))}"
-    elif status == 503 and (failed := _failed(answer.body)):
+    elif status == 503 and (failed := _failed_checks(answer.body)):
         seen += f" (failed: {ascii_line(failed)})"
     return wrong("status", expected, seen, status >= 500 or status in _RETRYABLE)
 
@@ -179,7 +179,7 @@ def _contains(wanted: str, answer: Answer) -> Breach | None:
 
 
 def _equals(source: Source, wanted: str, answer: Answer) -> Breach | None:
-    """A text is compared as it is, any other value as JSON. What differs may change yet."""
+    """A text is compared as it is, any other value as JSON. A value may still change: retryable."""
     try:
         value = source.value(answer)
         if value == wanted if isinstance(value, str) else _is_json(value, wanted):
@@ -201,7 +201,7 @@ def _is_json(value: object, wanted: str) -> bool:
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _failed(body: bytes) -> str:
+def _failed_checks(body: bytes) -> str:
     """The names of the failing checks in the body of a failed smoke test, if it is one."""
     try:
         data = read_json(body)

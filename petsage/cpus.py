@@ -6,10 +6,11 @@ from pathlib import Path
 
 
 def available_cpus(root: Path = Path("/"), affinity: int | None = None) -> int:
-    """How many CPUs this process may use: its affinity, cut by the quotas of its control groups.
+    """How many CPUs this process may use: its affinity, or less by its control groups' quotas.
 
-    A part of a CPU is rounded, to 1 at least. `root` is where `/proc` and `/sys` are, `affinity`
-    how many CPUs it has affinity to (default: ask). Control groups of version 2: cgroups(7).
+    A quota is rounded to whole CPUs, and to 1 at least. `root` is where `/proc` and `/sys` are.
+    `affinity` is how many CPUs the process may be scheduled on (default: what the kernel says).
+    Control groups are those of version 2: cgroups(7).
     """
     quotas = [quota for group in _control_groups(root) if (quota := _quota(group))]
     return max(1, min([affinity or len(os.sched_getaffinity(0)), *map(round, quotas)]))

@@ -1,11 +1,12 @@
 """Every error that ends a command, and what its message says.
 
-    PetSageError                    1   the message is for the person who ran the command
-      FeatureError                  1   a feature cannot be used
-      CheckError                   78   a check, or an application's use of it, is wrong
-      petsage.config.ConfigError   78   a `PETSAGE_*` variable is wrong
-      petsage.serving.ServeError    1   it cannot be served
-      petsage.builder.BuildError    1   a feature is not built
+    PetSageError                               1   the message is for whoever ran the command
+      FeatureError                             1   a feature cannot be used
+      CheckError                              78   a check, or an application's use of it, is wrong
+      petsage.config.ConfigError              78   a `PETSAGE_*` variable is wrong
+      petsage.applications.ApplicationError   78   an application cannot be loaded
+      petsage.serving.loading.ServeError       1   an application cannot be served
+      petsage.builder.BuildError               1   a feature is not built
 
 `petsage.cli` turns each into its lines on standard error and its exit code, and nothing else does.
 """
@@ -20,7 +21,7 @@ class PetSageError(Exception):
     """What the user has to mend: a line for each problem, none of which holds a secret."""
 
     exit_code: ClassVar[int] = 1
-    """What a command that fails with it exits with."""
+    """The exit code of a command that fails with it."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -32,11 +33,11 @@ class PetSageError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: whatever is put right after an interrupt is put right after this too."""
+    """SIGTERM came. What cleans up after a `KeyboardInterrupt` cleans up after this too."""
 
 
 def terminate(_number: int, _frame: object) -> NoReturn:
-    """The handler of SIGTERM. Without one, the kernel gives no SIGTERM to a process 1."""
+    """The handler of SIGTERM. Without one, the kernel delivers no SIGTERM to process 1."""
     raise Terminated
 
 
@@ -45,14 +46,14 @@ class FeatureError(PetSageError):
 
 
 class CheckError(PetSageError, ValueError):
-    """A check cannot mean what it says, or an application cannot have it; the message is one line
-    that holds nothing but names."""
+    """A check is not valid, or an application cannot use it; the message is one line that holds
+    nothing but names."""
 
     exit_code = os.EX_CONFIG
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word most like `word`, to stand behind "unknown"; or all of them."""
+    """What follows "unknown" in a message: the known word most like `word`, or all of them."""
     known = tuple(known)
     if match := difflib.get_close_matches(word, known, n=1):
         return f"; did you mean {match[0]}?"

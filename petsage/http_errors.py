@@ -10,7 +10,7 @@ from petsage.json_text import json_line
 
 
 def error_body(code: int, status: str, request_id: str | None) -> dict[str, Any]:
-    """What the JSON of every error holds; `request_id` only stands in a 500's."""
+    """What the JSON of every error holds. Only that of a 500 has the `request_id`."""
     traced = {"request_id": request_id} if code == 500 and request_id else {}
     return {"code": code, "status": status, **traced}
 

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 MOST_RECORDS = 2000
-"""So many wait to be written; more are dropped, and how many is logged once there is room."""
+"""So many wait to be written at most. More are dropped; later their number is logged."""
 
 FLUSH_SECONDS = 1
 """How long an exit waits until what is queued is written."""
@@ -30,11 +30,12 @@ class QueueHandler(logging.Handler):
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """Also in the child of a fork: threads do not survive it, and the queue is its parent's."""
+        """Also called in the child of a fork, which has no writer; the queued records are its
+        parent's to write."""
         self._records: deque[tuple[int, bytes]] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()  # unlike an Event, signal handlers may use it
         self._dropped = 0
-        self._writes = False
+        self._has_writer = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues a record."""
@@ -52,8 +53,8 @@ class QueueHandler(logging.Handler):
             return
         self._records.append((descriptor, data))
         self._wake.put(None)
-        if not self._writes:
-            self._writes = self._start_writer()
+        if not self._has_writer:
+            self._has_writer = self._start_writer()
 
     def flush(self) -> None:
         """Waits until all is written, for `FLUSH_SECONDS` at most."""
@@ -62,8 +63,8 @@ class QueueHandler(logging.Handler):
             time.sleep(0.005)
 
     def _start_writer(self) -> bool:
-        """Whether there is one now: for want of processes the next record tries again."""
-        # Or else the kernel could deliver to it what the main thread blocks.
+        """Returns whether it runs. If the system has no thread left, the next record tries."""
+        # Otherwise the kernel could deliver to it the signals that the main thread blocks.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             threading.Thread(target=self._write_all, name="log", daemon=True).start()
@@ -80,13 +81,13 @@ class QueueHandler(logging.Handler):
             self._records.popleft()
             if self._dropped and not self._records:
                 dropped, self._dropped = self._dropped, 0
-                said = "%d log records were dropped: nobody read them"
+                text = "%d log records were dropped: nobody read them"
                 level = logging.WARNING
-                self.handle(logging.LogRecord("petsage.logs", level, "", 0, said, (dropped,), None))
+                self.handle(logging.LogRecord("petsage.logs", level, "", 0, text, (dropped,), None))
 
 
 class _QueuedStream(io.RawIOBase):
-    """What a text stream writes to."""
+    """The raw end of a text stream: it queues what is written."""
 
     name = "log"
 
@@ -106,8 +107,8 @@ class _QueuedStream(io.RawIOBase):
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    with suppress(OSError):  # closed: there is nowhere to say so
+    with suppress(OSError):  # it is closed, and there is nowhere to say so
         while data:
             select.select([], [descriptor], [])
-            with suppress(BlockingIOError):  # whoever shares it has made it so
+            with suppress(BlockingIOError):  # another process made it non-blocking
                 data = data[os.write(descriptor, data) :]

@@ -16,9 +16,7 @@ from petsage.printable import escaped
 request_headers: ContextVar[Iterable[tuple[str, str]]] = ContextVar("request_headers", default=())
 """The headers of the request that this thread serves; the names are in capitals."""
 
-_HARMLESS = re.compile(r"[0-9A-Za-z_-]{8,64}", re.ASCII)  # as deploy/nginx.conf has it
-
-
+_HARMLESS = re.compile(r"[0-9A-Za-z_-]{8,64}", re.ASCII)  # the same rule as in deploy/nginx.conf
 _FRAME = re.compile(r"[ |]*  File ")  # the bars are an ExceptionGroup's
 
 
@@ -33,9 +31,9 @@ def harmless(identifier: str) -> str | None:
     return identifier if _HARMLESS.fullmatch(identifier) else None
 
 
-def enabled(name: str) -> logging.Logger:
-    """The logger of this name, although an application may have disabled it without meaning to:
-    `logging.config.dictConfig` disables every logger that exists and that it does not name."""
+def enabled_logger(name: str) -> logging.Logger:
+    """The logger of this name, enabled again: by default `logging.config.dictConfig` disables every
+    existing logger that it does not name, and applications call it without that in mind."""
     logger = logging.getLogger(name)
     logger.disabled = False
     return logger
@@ -108,7 +106,7 @@ class TextFormatter(JsonFormatter):
 
 
 def _event(record: logging.LogRecord) -> str:
-    """The message; as it was given, if its arguments do not fit it: it must not be lost."""
+    """The message. If its arguments do not fit it, both as they are: nothing must be lost."""
     try:
         return record.getMessage()
     except Exception:
@@ -122,6 +120,6 @@ def _trace(record: logging.LogRecord) -> list[str]:
 
 def _indented(trace: Iterable[str]) -> Iterator[str]:
     for piece in trace:
-        # A stack frame has lines of its own; in a message a line break is the message's.
+        # A stack frame is several lines. A line break in a message is the message's: it is escaped.
         for line in piece.splitlines() if _FRAME.match(piece) else [piece.strip("\n")]:
             yield "    " + escaped(line)

@@ -1,7 +1,7 @@
 """Text from elsewhere as bounded text in one line: no terminal, log or pipeline acts on it.
 
 It is escaped as Python writes it (`\\n`, `\\x1b`, `\\u202e`, `\\ud800`). `str.isprintable` decides:
-it refuses control characters, line ends, text that turns the direction of writing, surrogates.
+it refuses control characters, line ends, surrogates, and what turns the direction of writing.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ def escaped(text: str, keeps: Callable[[str], bool] = str.isprintable) -> str:
 def one_line(text: object, limit: int = LIMIT) -> str:
     """At most `limit` characters of a text; white space of any kind and length is one space."""
     text = str(text)
-    words = " ".join(text[: 5 * limit].split())  # megabytes must not be read through
+    words = " ".join(text[: 5 * limit].split())  # not all of it: it may have megabytes
     return _cut(escaped(words), limit, "…", len(text) > 5 * limit)
 
 
 def ascii_line(text: object, limit: int = LIMIT) -> str:
-    """At most `limit` characters in ASCII, for pipelines: `##` is taken apart, since some act on
-    `##[…]` and `##vso[…]` in the middle of a line."""
+    """At most `limit` characters in ASCII, for pipelines. `##` is escaped, since some pipelines act
+    on `##[…]` and `##vso[…]` in the middle of a line."""
     text = str(text)
     line = escaped(text[: limit + 1], lambda part: part.isascii() and part.isprintable())
     return _cut(line, limit, "...", len(text) > limit).replace("##", "#\\x23")

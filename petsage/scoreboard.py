@@ -25,7 +25,7 @@ class _Cell:
 
 
 class _Flag(_Cell):
-    """Such a number that is a truth."""
+    """A cell that holds true or false."""
 
     def __get__(self, owner: "Slot | Scoreboard", kind: type | None = None) -> bool:
         return super().__get__(owner) != 0
@@ -38,8 +38,8 @@ class Slot:
     beat_at = _Cell(1, "When its main loop last turned; until it has begun, when it was forked.")
     has_begun = _Flag(2, "Whether it takes connections.")
     busy = _Cell(3, "How many of its threads have a request.")
-    oldest_at = _Cell(4, "Since when its oldest request runs.")
-    full_since = _Cell(5, "Since when all its threads are busy and no request has ended.")
+    oldest_at = _Cell(4, "When its oldest running request began.")
+    full_since = _Cell(5, "Since when all its threads have been busy and no request has ended.")
     waited_at = _Cell(6, "When a connection was last seen to wait while all threads were busy.")
 
     def __init__(self, cells: "memoryview[float] | None" = None) -> None:
@@ -52,12 +52,12 @@ class Slot:
 
 
 class Scoreboard:
-    """What every process forked after its making reads and writes."""
+    """The memory that all processes share which are forked after its creation."""
 
     draining = _Flag(0, "Whether the instance is about to stop.")
     started = _Flag(1, "Whether the startup probe has held once.")
     finished_at = _Cell(2, "When an application worker last finished a request; 0 if never.")
-    began_at = _Cell(3, "When the instance began: the arbiter makes it at once.")
+    began_at = _Cell(3, "When the instance began, since the arbiter creates it at its start.")
     replaced_at = _Cell(4, "When a worker was first replaced since a request was last finished.")
     _slots_used = _Cell(5, "How many slots have ever been used.")
 
@@ -67,8 +67,8 @@ class Scoreboard:
         self.began_at = time.monotonic()
 
     def new_slot(self, now: float) -> Slot:
-        """A free slot, which is the caller's before its worker is forked; only the arbiter calls
-        it. If there is none it is one that nobody else sees."""
+        """Reserves a slot for a worker that is about to be forked. Only the arbiter calls it. If no
+        slot is free, it returns one that no other process sees."""
         for number in range(_SLOTS):
             slot = self._slot(number)
             if not slot.pid:
@@ -79,13 +79,13 @@ class Scoreboard:
         return Slot()
 
     def keep(self, pids: Container[float]) -> None:
-        """Frees the slots of all other processes, and of a worker that was not forked."""
+        """Frees all slots but those of these processes, also that of a worker whose fork failed."""
         for slot in self.slots():
             if slot.pid not in pids:
                 slot.clear()
 
     def slots(self) -> list[Slot]:
-        """Those of the application workers that there are."""
+        """The slots in use, one for each application worker."""
         slots = map(self._slot, range(int(self._slots_used)))
         return [slot for slot in slots if slot.pid]
 

@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def left(deadline: float) -> float:
-    """How many seconds are left until then. Raises `TimeoutError` if there are none."""
+def seconds_left(deadline: float) -> float:
+    """How many seconds are left until the deadline. Raises `TimeoutError` if there are none."""
     if (seconds := deadline - time.monotonic()) > 0:
         return seconds
     raise TimeoutError("timed out")
@@ -36,8 +36,8 @@ def addresses_of(
 ) -> tuple[str, ...]:
     """The addresses of a name (A and AAAA), each once, in the system's order.
 
-    It takes as long as the system's resolver takes, which has time-outs of its own; a thread for
-    each look-up would pile up. Raises `OSError` if there are none.
+    Only the resolver's own timeouts bound it: with a thread for each look-up, those that hang would
+    pile up. Raises `OSError` if there are none.
     """
     try:
         replies = look_up(host, None, type=socket.SOCK_STREAM)
@@ -46,16 +46,16 @@ def addresses_of(
         raise OSError("the name is not valid") from None
 
 
-def first(attempt: Callable[[_T, float], _R], places: Sequence[_T], deadline: float) -> _R:
-    """What the first attempt that succeeds returns; it is called with a place and its deadline.
+def try_each(attempt: Callable[[_T, float], _R], places: Sequence[_T], deadline: float) -> _R:
+    """Calls `attempt` with a place and its deadline until it succeeds, and returns its result.
 
     Each place gets an equal share of the time that is left: one that drops every packet must not
-    use up the time of those after it. Raises the `OSError` of the last one.
+    use up the time of those after it. Raises the `OSError` of the last attempt.
     """
     last = OSError("there is no address")
     for tried, place in enumerate(places):
         try:
-            share = left(deadline) / (len(places) - tried)
+            share = seconds_left(deadline) / (len(places) - tried)
             return attempt(place, time.monotonic() + share)
         except OSError as error:
             last = error
@@ -66,19 +66,19 @@ def connect(addresses: Sequence[str], port: int, deadline: float) -> tuple[socke
     """A connection to the first address that accepts one, and that address. Raises `OSError`."""
 
     def attempt(address: str, deadline: float) -> tuple[socket.socket, str]:
-        sock = socket.create_connection((address, port), left(deadline))
+        sock = socket.create_connection((address, port), seconds_left(deadline))
         # Drivers write in small pieces, each of which would wait for the peer's acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock, address
 
-    return first(attempt, addresses, deadline)
+    return try_each(attempt, addresses, deadline)
 
 
 def connect_unix(path: str, deadline: float) -> socket.socket:
     """A connection to a unix socket. Raises `OSError`."""
     sock = socket.socket(socket.AF_UNIX)
     try:
-        sock.settimeout(left(deadline))
+        sock.settimeout(seconds_left(deadline))
         sock.connect(path)
     except OSError:
         sock.close()
@@ -90,7 +90,7 @@ def secured(
     sock: socket.socket, host: str, tls: "SSLContext | None", deadline: float
 ) -> socket.socket:
     """The same connection after a TLS handshake with `host`, or as it is without `tls`."""
-    sock.settimeout(left(deadline))
+    sock.settimeout(seconds_left(deadline))
     # RFC 6066, 3: the name of a server is sent without a trailing dot.
     return tls.wrap_socket(sock, server_hostname=host.rstrip(".")) if tls else sock
 
@@ -101,26 +101,26 @@ def opened(
 ) -> Iterator[socket.socket]:
     """A connection to a host by its name, closed at the end. Raises `OSError`."""
     sock, _ = connect(addresses_of(host), port, deadline)
-    # To secure a socket leaves nothing to close in the one that was.
+    # A handshake takes the descriptor from the plain socket, which then has nothing to close.
     with sock, secured(sock, host, tls, deadline) as sock:
         yield sock
 
 
 @contextmanager
-def ending(sock: socket.socket, deadline: float) -> Iterator[None]:
+def shut_down_at(sock: socket.socket, deadline: float) -> Iterator[None]:
     """Shuts the connection down at the deadline: this ends a driver that would wait for ever.
 
     What the driver raises after the deadline becomes a `TimeoutError`.
     """
-    # A second descriptor of the same connection: a driver that adds TLS takes the first.
+    # A second descriptor of the same connection: a driver that adds TLS takes over the first one.
     with sock.dup() as twin:
-        timer = threading.Timer(left(deadline), _shut_down, (twin,))
+        timer = threading.Timer(seconds_left(deadline), _shut_down, (twin,))
         timer.daemon = True
         timer.start()
         try:
             yield
         except Exception:
-            left(deadline)
+            seconds_left(deadline)  # raises TimeoutError if it has passed
             raise
         finally:
             timer.cancel()
@@ -142,23 +142,23 @@ class Wire(io.BufferedReader):
 
     @property
     def ended(self) -> bool:
-        """Whether the end of what the peer sends was read."""
+        """Whether the peer has sent all, and it was read."""
         return self._received.ended
 
     def sendall(self, data: bytes) -> None:
         self._received.in_time().sendall(data)
 
     def makefile(self, _mode: str = "rb") -> "Wire":
-        """The one reader: the responses that http.client reads from it may come at once."""
+        """The same reader each time: its buffer may hold the start of the next response."""
         return self
 
     def close(self) -> None:
-        """http.client closes before it reads the body, and after an interim response; a real
-        socket only drops a reference then, and whoever opened this one closes it."""
+        """Does nothing. http.client calls it before it reads the body, and after an interim
+        response; a real socket would only drop a reference. Whoever opened the socket closes it."""
 
 
 class _Received(io.RawIOBase):
-    """What a socket receives until the deadline."""
+    """What a socket receives until the deadline, as a raw stream."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
@@ -168,7 +168,7 @@ class _Received(io.RawIOBase):
 
     def in_time(self) -> socket.socket:
         """The socket, for a call that ends at the deadline."""
-        self._sock.settimeout(left(self._deadline))
+        self._sock.settimeout(seconds_left(self._deadline))
         return self._sock
 
     def readable(self) -> bool:

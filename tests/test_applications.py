@@ -10,7 +10,7 @@ from werkzeug.local import LocalProxy
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from petsage.applications import ApplicationError, load, wrapped
+from petsage.applications import ApplicationError, load, objects_within
 from petsage.health.service import Health
 
 
@@ -121,4 +121,4 @@ def test_what_holds_no_application_is_looked_through_and_no_further():
     endless: list[object] = []
     endless.append([endless, *([one] for one in range(100_000))])
     assert Health.of(endless) is Health.of(Flask("stranger")) is None
-    assert len(list(wrapped(endless))) <= 2_000
+    assert len(list(objects_within(endless))) <= 2_000

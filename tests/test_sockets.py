@@ -70,7 +70,7 @@ def _drive(port: int, deadline: float, tls: ssl.SSLContext | None = None) -> Non
     """What a driver does that waits for ever, or bounds each read but not all of them."""
     with (
         sockets.opened("127.0.0.1", port, deadline) as sock,
-        sockets.ending(sock, deadline),
+        sockets.shut_down_at(sock, deadline),
         closing(tls.wrap_socket(sock, server_hostname="pets") if tls else sock) as sock,
     ):
         sock.settimeout(None)

@@ -56,7 +56,7 @@ def mysql(location: Location) -> Run:
         )
         with (
             sockets.opened(location.host, location.port, deadline) as sock,
-            sockets.ending(sock, deadline),
+            sockets.shut_down_at(sock, deadline),
             closing(connection),
         ):
             connection.connect(sock)

@@ -58,7 +58,7 @@ def http_get(location: Location) -> Run:
 
 def _answer(asking: client.Client, target: client.Target, deadline: float) -> client.Answer:
     try:
-        return asking.get(target, sockets.addresses_of(target.host), sockets.left(deadline))
+        return asking.get(target, sockets.addresses_of(target.host), sockets.seconds_left(deadline))
     except client.NoAnswer as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
@@ -140,7 +140,7 @@ def _ends(location: Location, deadline: float, flags: int = 0) -> list[float]:
         sockets.opened(location.host, location.port, deadline) as plain,
         context.wrap_socket(plain, False, False, server_hostname=name) as sock,
     ):
-        sock.settimeout(sockets.left(deadline))
+        sock.settimeout(sockets.seconds_left(deadline))
         # Python 3.13 has a public SSLSocket.get_verified_chain(), but without the dates.
         verified: Any = sock._sslobj.get_verified_chain  # type: ignore[attr-defined]
         try:

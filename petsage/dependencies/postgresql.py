@@ -36,7 +36,7 @@ def make_run(location: Location) -> Run:
     def run() -> None:
         deadline = location.deadline()
         attempts = [parameters] if abstract else conninfo_attempts(parameters)
-        sockets.first(partial(_ask, deadline), attempts, deadline)
+        sockets.try_each(partial(_ask, deadline), attempts, deadline)
 
     return run
 
@@ -84,5 +84,5 @@ def _select(connection: PGconn, deadline: float) -> None:
 def _wait(connection: PGconn, event: int, deadline: float) -> None:
     poller = select.poll()
     poller.register(connection.socket, event)
-    if not poller.poll(sockets.left(deadline) * 1000):
+    if not poller.poll(sockets.seconds_left(deadline) * 1000):
         raise TimeoutError("timed out")

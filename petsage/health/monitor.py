@@ -14,7 +14,7 @@ from petsage.health.history import Change, History, Past
 from petsage.health.outcome import outcome_of
 from petsage.health.report import ALL, LIMITS, SCRAPE, Condition, Limits, Report, condition_result
 from petsage.health.state import CheckRun, CheckState
-from petsage.logs import enabled
+from petsage.logs import enabled_logger
 
 
 class Monitor:
@@ -137,7 +137,7 @@ class Monitor:
             yield
             lines = self._history.unlogged()
         for level, line in lines:
-            enabled("petsage.monitor").log(level, "%s", line)
+            enabled_logger("petsage.monitor").log(level, "%s", line)
 
     def _forget_runs(self) -> None:
         self._lock = threading.Lock()

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from petsage.applications import attributes, wrapped
+from petsage.applications import attributes, objects_within
 from petsage.checks import Status
 from petsage.health.monitor import Monitor
 from petsage.health.report import Condition, Report
@@ -37,7 +37,7 @@ class Health:
     @classmethod
     def of(cls, application: object) -> "Health | None":
         """The health of an application, whatever wraps it; None if it has none."""
-        for one in wrapped(application):
+        for one in objects_within(application):
             extensions = attributes(one).get("extensions")
             health = extensions.get("petsage") if type(extensions) is dict else None
             if isinstance(health, cls):
@@ -69,7 +69,7 @@ def run_smoke_test(health: Health) -> SmokeTest:
     return replace(result, message=result.message.replace("PetSage", health.name, 1))
 
 
-def drain(scoreboard: Scoreboard) -> Condition:
+def drain_condition(scoreboard: Scoreboard) -> Condition:
     """The condition that ends readiness when the instance is about to stop."""
 
     def reasons() -> dict[str, str]:

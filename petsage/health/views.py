@@ -13,7 +13,7 @@ from petsage.config import Config
 from petsage.errors import CheckError
 from petsage.health import schemas
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, Identity, drain, http_status, run_smoke_test
+from petsage.health.service import Health, Identity, drain_condition, http_status, run_smoke_test
 from petsage.printable import one_line
 from petsage.scoreboard import Scoreboard
 from petsage.scoreboard import scoreboard as own_scoreboard
@@ -62,7 +62,7 @@ def add_probes(
         raise CheckError("init_app was called before on this application")
     config, scoreboard = config or Config.load(), scoreboard or own_scoreboard
     run = [in_context(app, check) for check in checks]
-    monitor = Monitor([*run, *config.checks], [drain(scoreboard)])
+    monitor = Monitor([*run, *config.checks], [drain_condition(scoreboard)])
     identity = Identity(config.release, config.instance)
     health = Health(monitor, scoreboard, identity, one_line(name, 100))
     app.extensions["petsage"] = health

@@ -18,7 +18,7 @@ class Logger(glogging.Logger):
     @property
     def error_log(self) -> logging.Logger:
         """gunicorn's one logger, although an application may have disabled it."""
-        return logs.enabled("gunicorn.error")
+        return logs.enabled_logger("gunicorn.error")
 
     @error_log.setter
     def error_log(self, logger: logging.Logger) -> None:

@@ -59,7 +59,7 @@ class Worker(Gate):
             super().load_wsgi()
         except ServeError as error:  # it ends the instance
             raise AppImportError(error.lines()) from None
-        logs.enabled("py.warnings")  # which the application may have disabled
+        logs.enabled_logger("py.warnings")  # which the application may have disabled
         if self.probe:
             os.environ.pop("SCRIPT_NAME", None)  # gunicorn mounts all that it serves there
             self.wsgi = create_management_app(self.app.config, self.wsgi)

@@ -17,7 +17,7 @@ from petsage import CheckFailed
 from petsage.health.history import RESULTS
 from petsage.health.monitor import Monitor
 from petsage.health.report import ALL
-from petsage.health.service import Health, Identity, drain
+from petsage.health.service import Health, Identity, drain_condition
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.proxy import nginx
@@ -31,7 +31,7 @@ def client():
     clock = ManualClock()
     down, fine = Subject(CheckFailed("connection refused by 10.0.0.7")), Subject()
     checks = [check(f"service-{i:03}", down if i % 9 == 0 else fine) for i in range(200)]
-    monitor = Monitor(checks, [drain(Scoreboard())], clock)
+    monitor = Monitor(checks, [drain_condition(Scoreboard())], clock)
     for _ in range(RESULTS):
         monitor.report(ALL)
         clock.time += 31

@@ -12,7 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from petsage import CheckFailed
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, Identity, drain
+from petsage.health.service import Health, Identity, drain_condition
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.browser import chromium, complaints, requested, screen, violations
@@ -67,7 +67,7 @@ def instance(*checks, conditions=(), draining=False, port=0):
     """The management application of an instance in this process; yields its base URL."""
     scoreboard = Scoreboard()
     scoreboard.draining = draining
-    monitor = Monitor(checks, [drain(scoreboard), *conditions])
+    monitor = Monitor(checks, [drain_condition(scoreboard), *conditions])
     health = Health(monitor, scoreboard, Identity("r1", "i1"))
     app = management.create_app(health)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)

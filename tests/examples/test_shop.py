@@ -152,6 +152,6 @@ def test_what_hides_its_application_is_one_warning_that_says_how_to_hand_it_over
         "def app(environ, start):\n    return inner(environ, start)\n"
     )
     with served(tmp_path, "hidden:app", cwd=tmp_path, workers=1) as service:
-        lines = [line for line in service.log.read_text().splitlines() if "hand it over" in line]
+        lines = [line for line in service.log.read_text().splitlines() if "store that one" in line]
         assert len(lines) == 1
         assert "warning" in lines[0]

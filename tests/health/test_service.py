@@ -5,7 +5,7 @@ import pytest
 from petsage import Status
 from petsage.checks import CheckFailed
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain, http_status, run_smoke_test
+from petsage.health.service import Health, drain_condition, http_status, run_smoke_test
 from petsage.smoke_test import FAILURE, SUCCESS
 from tests.fakes import ManualClock, Subject, check
 
@@ -17,7 +17,9 @@ def clock():
 
 @pytest.fixture
 def health_of(clock, scoreboard, identity):
-    return lambda *checks: Health(Monitor(checks, [drain(scoreboard)], clock), scoreboard, identity)
+    return lambda *checks: Health(
+        Monitor(checks, [drain_condition(scoreboard)], clock), scoreboard, identity
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from petsage import CheckFailed, CheckWarns, Value
 from petsage.config import package_version
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain
+from petsage.health.service import Health, drain_condition
 from petsage.management import views as management
 from tests.fakes import ManualClock, Subject, check, condition
 
@@ -21,7 +21,7 @@ def operator(scoreboard, identity, clock):
     """Asks the management application of an instance that has these checks."""
 
     def client(*checks, conditions=()):
-        monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
+        monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], clock)
         return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client

@@ -9,7 +9,7 @@ import pytest
 
 from petsage import CheckFailed, CheckWarns, Result, Status, Value
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain
+from petsage.health.service import Health, drain_condition
 from petsage.management import views as management
 from petsage.management.page import bars, counts, span
 from tests.fakes import ManualClock, Subject, check, condition
@@ -29,7 +29,7 @@ def operator(scoreboard, identity, clock):
 
     def client(*checks, conditions=()):
         scoreboard.began_at = clock.time - 3600
-        monitor = Monitor(checks, [drain(scoreboard), *conditions], clock)
+        monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], clock)
         return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client

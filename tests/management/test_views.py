@@ -7,7 +7,7 @@ import pytest
 
 from petsage import CheckFailed, CheckWarns, Value
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain
+from petsage.health.service import Health, drain_condition
 from petsage.management import views as management
 from tests.fakes import ManualClock, Subject, check, condition
 
@@ -17,7 +17,7 @@ def operator(scoreboard, identity):
     """Asks the management application of an instance that has these checks."""
 
     def client(*checks, conditions=()):
-        monitor = Monitor(checks, [drain(scoreboard), *conditions], ManualClock())
+        monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], ManualClock())
         return management.create_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
