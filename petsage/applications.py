@@ -1,21 +1,19 @@
 """An application: loaded by its name, and found within what wraps it."""
 
 import gc
-import importlib
-import os
+import importlib.util
 import re
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
 
 from petsage.checks import whereabouts
 from petsage.errors import PetSageError
 from petsage.printable import one_line
 
-_NAME = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+)(?P<called>\(\))?")
 _SKIPPED = (str, bytes, int, float, type, ModuleType)
 _MAX_OBJECTS = 2000
 """How many objects are looked at. What a middleware wraps is close to it."""
@@ -24,33 +22,56 @@ _MAX_OBJECTS = 2000
 class ApplicationError(PetSageError):
     """The application cannot be loaded; the message says why, in one line."""
 
-    exit_code: ClassVar[int] = os.EX_CONFIG
+
+def find(name: str) -> None:
+    """Raises `ApplicationError` unless there is a module for `package.module:app`.
+
+    Modules are looked up in the working directory too, from now on.
+    """
+    module, _, attribute = name.partition(":")
+    if not (re.fullmatch(r"\w+(\.\w+)*", module) and attribute):
+        raise ApplicationError(f"{_quoted(name)} is not of the form package.module:app")
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        reason = f"the working directory cannot be used: {error.strerror}"
+        raise ApplicationError(reason) from error
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    with in_one_line(name):  # a package that holds the module is imported
+        found = importlib.util.find_spec(module)
+    if found is None:
+        raise ApplicationError(f"{_quoted(name)}: there is no module {_quoted(module)} here")
 
 
 def load(name: str) -> object:
-    """The application that `package.module:app` or `package.module:create_app()` names.
+    """The application that `package.module:app` or `package.module:create_app()` names, as gunicorn
+    reads it. Raises `ApplicationError`."""
+    from gunicorn import util  # here: a check can be written without loading gunicorn
 
-    Modules are looked up in the working directory too. Raises `ApplicationError`.
-    """
-    match = _NAME.fullmatch(name)
-    if not match:
-        given = one_line(repr(name))
-        raise ApplicationError(f"{given} is not of the form package.module:app or package:create()")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    find(name)
+    with in_one_line(name):
+        application: object = util.import_app(name)
+    return application
+
+
+@contextmanager
+def in_one_line(name: str) -> Iterator[None]:
+    """Makes an `ApplicationError` of what the application of that name raises."""
+    from gunicorn.errors import AppImportError
+
     try:
-        application: object = getattr(importlib.import_module(match["module"]), match["attribute"])
-        return application() if match["called"] and callable(application) else application
+        yield
     except PetSageError:
         raise
-    except (ImportError, SyntaxError) as error:  # these say where, and hold no secret
-        raise ApplicationError(f"{name}: {one_line(error)}") from error
-    except AttributeError as error:
-        if error.name == match["attribute"]:
-            raise ApplicationError(f"{name}: the module has no {error.name}") from None
-        raise ApplicationError(f"{name} raised {whereabouts(error)}") from error
+    except (AppImportError, ImportError, SyntaxError) as error:  # these say where
+        raise ApplicationError(f"{_quoted(name)}: {one_line(error)}") from error
     except (Exception, SystemExit) as error:
-        raise ApplicationError(f"{name} raised {whereabouts(error)}") from error
+        raise ApplicationError(f"{_quoted(name)} raised {whereabouts(error)}") from error
+
+
+def _quoted(name: str) -> str:
+    return one_line(repr(name))
 
 
 def objects_within(application: object) -> Iterator[object]:

@@ -1,12 +1,12 @@
 """Every error that ends a command, and what its message says.
 
-    PetSageError                               1   the message is for whoever ran the command
-      FeatureError                             1   a feature cannot be used
-      CheckError                              78   a check, or an application's use of it, is wrong
-      petsage.config.ConfigError              78   a `PETSAGE_*` variable is wrong
-      petsage.applications.ApplicationError   78   an application cannot be loaded
-      petsage.serving.loading.ServeError       1   an application cannot be served
-      petsage.builder.BuildError               1   a feature is not built
+    PetSageError          1   the message is for whoever ran the command
+      FeatureError        1   a feature cannot be used
+      CheckError         78   a check, or an application's use of it, is wrong
+      ConfigError        78   a `PETSAGE_*` variable is wrong: petsage.config
+      ApplicationError    1   an application cannot be loaded: petsage.applications
+      ServeError          1   it cannot be served: petsage.serving.loading
+      BuildError          1   a feature is not built: petsage.builder
 
 `petsage.cli` turns each into its lines on standard error and its exit code, and nothing else does.
 """

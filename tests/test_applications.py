@@ -23,19 +23,19 @@ def here(tmp_path, monkeypatch):
 
 
 def test_an_application_is_loaded_by_its_name_or_its_factorys(here):
-    here("loaded_by_name", "app = 'app'\ndef create():\n    return 'created'\n")
-    assert load("loaded_by_name:app") == "app"
-    assert load("loaded_by_name:create()") == "created"
+    here("loaded_by_name", "app = print\n\n\ndef create(name='app'):\n    return globals()[name]\n")
+    assert load("loaded_by_name:app") is print
+    assert load("loaded_by_name:create()") is load("loaded_by_name:create('app')") is print
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("app", "is not of the form package.module:app or package:create()"),
+        ("app", "is not of the form package.module:app"),
         ("a b:app", "is not of the form"),
         ("x" * 10_000_000, "is not of the form"),
-        ("nowhere_at_all:app", "No module named 'nowhere_at_all'"),
-        ("cannot_load:nope", "the module has no nope"),
+        ("nowhere_at_all:app", "there is no module 'nowhere_at_all' here"),
+        ("cannot_load:nope", "Failed to find attribute 'nope' in 'cannot_load'"),
         ("cannot_load:raises()", "raised RuntimeError (cannot_load:2)"),
         ("cannot_load:exits()", "raised SystemExit (cannot_load:4)"),
         ("cannot_load:none()", "raised AttributeError (cannot_load:6)"),
@@ -57,7 +57,6 @@ def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
     assert line.isprintable()
     assert "hunter2" not in line
     assert len(line) < 500
-    assert refused.value.exit_code == 78
 
 
 class WhiteNoise:

@@ -12,6 +12,7 @@ from petsage.checking import run as checking
 from petsage.checks import Check, Status
 from petsage.config import Config
 from petsage.dependencies.declaration import checks_from_urls
+from petsage.errors import CheckError
 from petsage.health.report import Report
 from petsage.health.service import Health
 from petsage.options import seconds_or_0
@@ -64,9 +65,12 @@ def _progress(report: Report, left: float) -> None:
 
 def _checks_of_application(name: str) -> tuple[Check, ...]:
     with redirect_stdout(sys.stderr):  # standard output is for the result
-        health = Health.of(load(name))
+        try:
+            health = Health.of(load(name))
+        except ApplicationError as error:
+            raise CheckError(*error.problems) from error
     if health is None:
-        raise ApplicationError(f"{name}: petsage.health.init_app was not called on it")
+        raise CheckError(f"{name!r}: petsage.health.init_app was not called on it")
     return health.monitor.checks
 
 

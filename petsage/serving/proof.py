@@ -4,11 +4,12 @@ import logging
 import signal
 
 from petsage import create_management_app
+from petsage.applications import find, in_one_line
 from petsage.checks import Status
 from petsage.config import Config
 from petsage.health.monitor import Monitor
 from petsage.health.report import LIMITS, Limits
-from petsage.serving.loading import ServeError, find, in_one_line, loaded
+from petsage.serving.loading import ServeError, loaded
 from petsage.serving.start import refuse_environment
 
 TEST_SECONDS = 60
@@ -18,8 +19,9 @@ TEST_SECONDS = 60
 def prove(config: Config, application: str) -> None:
     """Loads PetSage, or the application, as the workers would, and runs its startup checks once.
 
-    The kernel ends the process after `TEST_SECONDS`, wherever it hangs. Raises `ServeError` if the
-    application cannot be loaded or a check fails, and `FeatureError` as `petsage.create_app` does.
+    The kernel ends the process after `TEST_SECONDS`, wherever it hangs. Raises `ApplicationError`
+    if the application cannot be loaded, `ServeError` if it cannot be served or a check fails, and
+    `FeatureError` as `petsage.create_app` does.
     """
     signal.alarm(TEST_SECONDS)
     refuse_environment()

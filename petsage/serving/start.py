@@ -8,10 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NoReturn
 
+from petsage.applications import find
 from petsage.config import Config, ConfigError
 from petsage.errors import PetSageError
 from petsage.serving.listeners import Handover
-from petsage.serving.loading import OWN_APPLICATION, ServeError, find, refuse_patched_threads
+from petsage.serving.loading import OWN_APPLICATION, ServeError, refuse_patched_threads
 
 
 def serve(config: Config, application: str = OWN_APPLICATION) -> NoReturn:
@@ -19,8 +20,8 @@ def serve(config: Config, application: str = OWN_APPLICATION) -> NoReturn:
 
     It does so without an exec: a second interpreter would double the time that a start takes.
 
-    Raises `ServeError` if an address is taken or cannot be used, or if there is no such module,
-    `ConfigError` for sockets of systemd's that are not the configured ones, and
+    Raises `ServeError` if an address is taken or cannot be used, `ApplicationError` if there is no
+    such module, `ConfigError` for sockets of systemd's that are not the configured ones, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
     # What is opened from now on must not become a standard stream: the log would be written there.

@@ -259,11 +259,11 @@ def test_an_applications_own_checks_are_run(tmp_path):
     )
     for name, words in (
         ("small:bare", "petsage.health.init_app was not called on it"),
-        ("nowhere:app", "No module named 'nowhere'"),
+        ("nowhere:app", "there is no module 'nowhere' here"),
     ):
         refused = check_app(name)
         assert (refused.returncode, refused.stdout) == (78, "")
-        assert refused.stderr.splitlines()[-1] == f"petsage: {name}: {words}"
+        assert refused.stderr.splitlines()[-1] == f"petsage: {name!r}: {words}"
     assert check_app("small:bare", "tcp://127.0.0.1:9").returncode == 2
     wrong = check_app("small:create_wrong()")
     assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
