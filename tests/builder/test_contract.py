@@ -37,7 +37,7 @@ schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app)
 
 
 @schema.include(path_regex="pet-").parametrize()
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_contract(case):
     case.call_and_validate()
 """

@@ -79,7 +79,7 @@ def send(workers, number):
 
 
 def test_a_pod_gets_ready_and_a_drain_ends_it_within_its_grace_period(run):
-    pod = run(drain_seconds=3)
+    pod = run()
     assert pod.probes["startup"].outcomes[-1] == "200"
     assert set(pod.probes["readiness"].outcomes) == {"200"}  # never asked before it had started
     answer = smoke_test(pod)

@@ -329,7 +329,8 @@ def test_both_lists_show_ten_entries_and_open_on_demand(browser, scripts):
             browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_on_the_page(browser, scheme, width):
     subjects = [Subject() for _ in range(12)]
     checks = [fleeting(f"c{number}", one) for number, one in enumerate(subjects)]
