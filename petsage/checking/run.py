@@ -25,8 +25,8 @@ def run(
 ) -> Report:
     """The report of all these checks, whatever their probes; each may take its own timeout.
 
-    While it fails, the checks run again each second, for `wait_seconds` in all. `progress` is
-    called before each pause, with the report and the seconds that are left.
+    While the report fails, the checks run again each second, for `wait_seconds` in all. `progress`
+    is called before each pause, with the report and the seconds that are left.
     """
     clock = clock or SystemClock()
     slowest = max((check.timeout_seconds for check in checks), default=0.0)
@@ -43,13 +43,13 @@ def run(
 
 
 def show_progress(line: str) -> None:
-    """Shows a line on the terminal, in place of the one before. Elsewhere it writes nothing."""
+    """Shows a line on the terminal in place of the last one. Without a terminal it does nothing."""
     if os.isatty(2):
         click.echo(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", nl=False, err=True)
 
 
 def as_table(report: Report) -> str:
-    """A line for each check: name, status, duration, its value, and the reason if not a pass."""
+    """A line for each check: name, status, duration, and the value and the reason if any."""
     width = max(len(result.name) for result in report.results)
     return "".join(
         f"{r.name:{width}}  {r.status}  {r.duration_seconds:6.3f} s  {r.words}".rstrip() + "\n"

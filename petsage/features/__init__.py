@@ -16,10 +16,10 @@ from werkzeug.exceptions import BadRequest, HTTPException
 from petsage.checks import CheckWarns
 from petsage.printable import one_line
 
-# A feature becomes an attribute of this package, whose name is in lower case: no name here may be.
+# A feature becomes an attribute of this package: the builder refuses one with a name that is here.
 
 MAX_ERRORS = 10
-"""An answer names so many wrong fields at most."""
+"""An answer lists so many wrong fields at most."""
 
 
 class Refused(HTTPException):
@@ -37,9 +37,9 @@ class Refused(HTTPException):
 
 
 def smoke_check(requirements: tuple[str, ...], holds: Callable[[], None]) -> Callable[[], None]:
-    """The smoke check of a feature: `holds`, but a warn as long as requirements are open.
+    """The smoke check of a feature: it runs `holds`, which runs the service.
 
-    The service is not run then.
+    While requirements are open it warns instead, and runs nothing.
     """
 
     def run() -> None:
@@ -52,15 +52,15 @@ def smoke_check(requirements: tuple[str, ...], holds: Callable[[], None]) -> Cal
 
 def count_open(requirements: Sequence[str]) -> str:
     """`2 requirements are open`."""
-    one = len(requirements) == 1
-    return f"{len(requirements)} requirement{' is' if one else 's are'} open"
+    is_single = len(requirements) == 1
+    return f"{len(requirements)} requirement{' is' if is_single else 's are'} open"
 
 
 class _Parser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}  # noqa: RUF012
 
     def load_json(self, req: Request, schema: Any) -> Any:
-        """webargs alone takes another content type for `{}`, and answers 500 to deep nesting."""
+        """webargs itself reads any other content type as `{}`, and fails on deep nesting."""
         try:
             return req.get_json()
         except (BadRequest, RecursionError):
@@ -90,7 +90,7 @@ class Blueprint(DocumentedBlueprint):
     """
 
     ARGUMENTS_PARSER = _Parser()
-    DOCSTRING_INFO_DELIMITER = None  # or else a line `---` would end it
+    DOCSTRING_INFO_DELIMITER = None  # otherwise a line `---` would end the description
 
     def refuses(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Documents that the view's service may raise `Refused`."""
@@ -100,7 +100,7 @@ class Blueprint(DocumentedBlueprint):
 
 
 class _Exact(Field[Any]):
-    """marshmallow alone reads `"3"` as a number, and `1` as true."""
+    """A field that takes its own type of JSON only: marshmallow reads `"3"` as 3, and 1 as true."""
 
     JSON: ClassVar[tuple[type, ...]]
 
@@ -111,7 +111,7 @@ class _Exact(Field[Any]):
 
 
 class ExactInteger(_Exact, Integer):
-    """An integer that is one in JSON, too: `7`, and in JSON Schema's words `7.0`."""
+    """An integer that is one in JSON, too: `7`, and as JSON Schema has it `7.0`."""
 
     JSON = (int, float)
 
@@ -136,7 +136,7 @@ class ExactBoolean(_Exact, Boolean):
 class ExactDecimal(_Exact, DecimalField):
     """A decimal number, a string over the wire: at most 28 digits before and after the point.
 
-    marshmallow takes an exponent too, and writes the thousand million digits of `1e999999999`.
+    marshmallow takes an exponent too, and would write a thousand million digits for `1e999999999`.
     """
 
     JSON = (str,)

@@ -34,48 +34,49 @@ class Monitor:
         limits: Mapping[str, Limits] = LIMITS,
     ) -> None:
         self.checks, conditions = tuple(checks), tuple(conditions)
-        names = [*(one.name for one in conditions), *(check.name for check in self.checks)]
+        names = [*(c.name for c in conditions), *(check.name for check in self.checks)]
         if twice := [name for name, times in Counter(names).items() if times > 1]:
             raise CheckError(f"check {twice[0]!r} is declared twice")
         self.clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._history = History(check.name for check in self.checks)
-        for one in conditions:  # well until it says otherwise
-            self._history.notice(Result(one.name, Status.PASS, "", self.clock.now(), 0.0))
+        for condition in conditions:  # it passes until it says otherwise
+            self._history.notice(Result(condition.name, Status.PASS, "", self.clock.now(), 0.0))
         self._states = [CheckState(check, self._history, self._work) for check in self.checks]
         self._limits = limits
-        self._conditions: dict[str, dict[str, Condition]] = {}
-        self._asked: dict[str, dict[str, CheckState]] = {}
+        self._conditions_of: dict[str, dict[str, Condition]] = {}
+        self._states_of: dict[str, dict[str, CheckState]] = {}
         for probe in limits:
-            known = (one for one in conditions if _asks_for(probe, one.probes))
-            asked = (one for one in self._states if _asks_for(probe, one.check.probes))
-            self._conditions[probe] = {one.name: one for one in known}
-            self._asked[probe] = {one.check.name: one for one in asked}
+            known = (c for c in conditions if _asks_for(probe, c.probes))
+            states = (state for state in self._states if _asks_for(probe, state.check.probes))
+            self._conditions_of[probe] = {condition.name: condition for condition in known}
+            self._states_of[probe] = {state.check.name: state for state in states}
         _after_fork(weakref.WeakMethod(self._forget_runs))
 
     def names(self, probe: str = ALL) -> tuple[str, ...]:
         """The names that a probe, `ALL` or `SCRAPE` asks for. Raises `KeyError` for another."""
-        return (*self._conditions[probe], *self._asked[probe])
+        return (*self._conditions_of[probe], *self._states_of[probe])
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
-        """What a probe gets now, within its deadline; `ALL` and `SCRAPE` are asked for alike.
+        """What a probe gets now, within its deadline. `ALL` and `SCRAPE` stand in for a probe.
 
-        `names` limits it to these of its names. Raises `KeyError` for an unknown probe or name.
+        `names` limits it to these checks and conditions. Raises `KeyError` for an unknown probe or
+        name.
         """
-        conditions, asked = self._conditions[probe], self._asked[probe]
+        conditions, states = self._conditions_of[probe], self._states_of[probe]
         if names is not None:
-            asked = {name: asked[name] for name in names if name not in conditions}
+            states = {name: states[name] for name in names if name not in conditions}
             conditions = {name: conditions[name] for name in names if name in conditions}
         now, limits = self.clock.now(), self._limits[probe]
         fresh = limits.fresh_seconds
-        results = [found for one in asked.values() if (found := one.fresh_result(now, fresh))]
-        if len(results) < len(asked):
-            now, results = self._refreshed(asked.values(), limits)
+        results = [r for state in states.values() if (r := state.fresh_result(now, fresh))]
+        if len(results) < len(states):
+            now, results = self._refreshed(states.values(), limits)
         if not conditions:
             return Report(probe, tuple(results), now, {})
-        reasons = {name: one.reasons() for name, one in conditions.items()}
-        known = [self._known(name, its, probe, now) for name, its in reasons.items()]
-        return Report(probe, (*known, *results), now, reasons)
+        reasons = {name: condition.reasons() for name, condition in conditions.items()}
+        noticed = [self._noticed(name, by_probe, probe, now) for name, by_probe in reasons.items()]
+        return Report(probe, (*noticed, *results), now, reasons)
 
     def past(self, name: str) -> Past:
         """What is remembered of a check, or of a condition."""
@@ -87,12 +88,12 @@ class Monitor:
         with self._lock:
             return self._history.changes()
 
-    def _known(self, name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
-        """A condition as a result. No run ends when it changes, so each ask looks for a change."""
-        whole = condition_result(name, reasons, ALL, now)
-        if self._history.is_change(whole):
+    def _noticed(self, name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
+        """A condition as a result. It changes without a run, so each report looks for a change."""
+        overall = condition_result(name, reasons, ALL, now)
+        if self._history.is_change(overall):
             with self._logged():
-                self._history.notice(whole)
+                self._history.notice(overall)
         return condition_result(name, reasons, probe, now)
 
     def _refreshed(
@@ -100,20 +101,20 @@ class Monitor:
     ) -> tuple[float, list[Result]]:
         """Begins the runs that are due, and waits for those whose results are needed.
 
-        Returns when that was over, and a result for each check.
+        Returns the time when that was over, and a result for each check.
         """
         deadline = limits.deadline_seconds
         with self._logged():
-            asked = self.clock.now()
-            needed = [(state, state.decide(asked, limits)) for state in states]
+            asked_at = self.clock.now()
+            needed = [(state, state.decide(asked_at, limits)) for state in states]
         for state, run in needed:
-            self._wait(run, asked + deadline, state.check.timeout_seconds)
+            self._wait(run, asked_at + deadline, state.check.timeout_seconds)
         with self._logged():
             now = self.clock.now()
             return now, [state.reported(run, now, deadline) for state, run in needed]
 
     def _wait(self, run: CheckRun | None, end: float, timeout: float) -> None:
-        """Waits until the run has returned, or it or the one before it has timed out."""
+        """Waits until the run has returned or timed out, or the one before it has; or `end`."""
         while run and not run.done.is_set():
             left = min(end, run.began + timeout) - self.clock.now()
             if left <= 0:
@@ -125,13 +126,13 @@ class Monitor:
         while run:
             outcome = outcome_of(state.check.run)
             with self._logged():
-                run = state.take(run, outcome, self.clock.now())
+                run = state.finish(run, outcome, self.clock.now())
 
     @contextmanager
     def _logged(self) -> Iterator[None]:
-        """Holds the lock, then writes the log: one that blocks must not hold the lock.
+        """Holds the lock, and writes the log after that: a log that blocks must not keep the lock.
 
-        Each process finds a change out for itself, and logs it: the line has the process's id.
+        Each process notices and logs a change for itself: the log line has the process's id.
         """
         with self._lock:
             yield

@@ -11,7 +11,7 @@ from numbers import Real
 from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value, frames, whereabouts
 from petsage.printable import one_line
 
-_WRAPPERS = 50  # no more are taken off: a method of a remote object has every attribute
+_MAX_WRAPPERS = 50  # some objects, such as remote ones, have a `__wrapped__` without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class RunOutcome:
     warns: bool = False
     """Whether it is a warn even if the check is critical."""
     frames: str = ""
-    """Where an exception that nobody expected was raised."""
+    """Where an unexpected exception was raised."""
     message: str = ""
     """What that exception says: it may hold a secret."""
 
@@ -41,14 +41,14 @@ def outcome_of(run: Callable[[], object]) -> RunOutcome:
         return _judged(run)
     # SystemExit, KeyboardInterrupt and RecursionError too: a check must not end more than itself.
     except BaseException as error:
-        package = _text(_package, run)
-        where = _text(whereabouts, error, package) or "what cannot be described"
-        message = _text(one_line, error, 1000)
+        package = _described(_package, run)
+        where = _described(whereabouts, error, package) or "an exception that cannot be described"
+        message = _described(one_line, error, 1000)
         return RunOutcome(one_line(f"raised {where}"), frames=frames(error), message=message)
 
 
-def _text(describe: Callable[..., str], *what: object) -> str:
-    """Empty if it raises, as anything of a check's own may."""
+def _described(describe: Callable[..., str], *what: object) -> str:
+    """What `describe` returns; empty if it raises, as a check's own classes may."""
     with suppress(BaseException):
         return describe(*what)
     return ""
@@ -69,7 +69,7 @@ def _judged(run: Callable[[], object]) -> RunOutcome:
 
 def _refused(returned: object) -> str:
     if inspect.iscoroutine(returned):
-        returned.close()  # or Python warns that nobody has awaited it
+        returned.close()  # otherwise Python warns that nobody has awaited it
     kind = type(returned).__name__
     if isinstance(returned, Real | Decimal):
         kind += " that is NaN or too large"
@@ -80,7 +80,7 @@ def _refused(returned: object) -> str:
 
 def _package(run: object) -> str:
     """The top-level package that a check's function belongs to."""
-    for _ in range(_WRAPPERS):
+    for _ in range(_MAX_WRAPPERS):
         inner = run.func if isinstance(run, partial) else getattr(run, "__wrapped__", None)
         if not inner:
             break

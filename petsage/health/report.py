@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from petsage.checks import PROBES, Result, Status, worst
 
 ALL = "all"
-"""Asks for everything, whatever its probes: no probe, but the status page."""
+"""Stands in for a probe: the status page asks for every check and condition."""
 
 SCRAPE = "scrape"
-"""Asks for all but the checks that only the smoke probe asks for: no probe, but Prometheus."""
+"""Stands in for a probe: Prometheus asks for all but what only the smoke probe asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Limits:
     stale_seconds: float = float("inf")
 
 
-# A kubelet gives up after 1 s by default. A person or a pipeline waits, and wants new results.
+# A kubelet gives up after 1 s by default. Whoever runs the smoke test waits, and wants new results.
 LIMITS = {
     **dict.fromkeys((*PROBES, ALL, SCRAPE), Limits(deadline_seconds=0.8)),
     "smoke": Limits(deadline_seconds=5, fresh_seconds=1, stale_seconds=5),
@@ -36,7 +36,7 @@ class Condition:
     probes: tuple[str, ...]
     """Which probes ask for it."""
     reasons: Callable[[], Mapping[str, str]]
-    """Returns for each of its probes what is unwell, or nothing. It never waits."""
+    """Returns what is unwell for each of its probes; empty if all is well. It never waits."""
 
 
 class Caution(str):
@@ -46,13 +46,13 @@ class Caution(str):
 def condition_result(name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
     """A condition as the result that this probe gets.
 
-    `ALL` and `SCRAPE` get the gravest reason of any probe but startup, which is unwell during every
+    `ALL` and `SCRAPE` get the gravest reason of all probes but startup, which fails during every
     normal start.
     """
     if probe in reasons:
         reason = reasons[probe]
     else:
-        unwell = (reason for one, reason in reasons.items() if reason and one != "startup")
+        unwell = (reason for asker, reason in reasons.items() if reason and asker != "startup")
         reason = min(unwell, key=lambda reason: isinstance(reason, Caution), default="")
     status = Status.WARN if isinstance(reason, Caution) else Status.FAIL
     return Result(name, status if reason else Status.PASS, reason, now, 0.0)

@@ -26,7 +26,7 @@ def http_status(status: Status) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The health of an application: it stands at `app.extensions["petsage"]`."""
+    """The health of an application, which holds it in `app.extensions["petsage"]`."""
 
     monitor: Monitor
     scoreboard: Scoreboard
@@ -37,18 +37,18 @@ class Health:
     @classmethod
     def of(cls, application: object) -> "Health | None":
         """The health of an application, whatever wraps it; None if it has none."""
-        for one in objects_within(application):
-            extensions = attributes(one).get("extensions")
+        for held in objects_within(application):
+            extensions = attributes(held).get("extensions")
             health = extensions.get("petsage") if type(extensions) is dict else None
             if isinstance(health, cls):
                 return health
         return None
 
     def report(self, probe: str, names: Collection[str] | None = None) -> Report:
-        """What `probe` gets now; `names` limits it to these of its names.
+        """What `probe` gets now; `names` limits it to these checks and conditions.
 
-        Once every startup check has held in one report, the startup probe passes for good: a
-        kubelet asks for readiness from then on. Raises `KeyError` for an unknown probe or name.
+        Once every startup check has held in one report, the startup probe passes for ever: from
+        then on a kubelet asks for readiness. Raises `KeyError` for an unknown probe or name.
         """
         report = self.monitor.report(probe, names)
         if probe != "startup" or names is not None:
@@ -70,7 +70,7 @@ def run_smoke_test(health: Health) -> SmokeTest:
 
 
 def drain_condition(scoreboard: Scoreboard) -> Condition:
-    """The condition that ends readiness when the instance is about to stop."""
+    """The condition that fails readiness when the instance is about to stop."""
 
     def reasons() -> dict[str, str]:
         return {"ready": "the instance is stopping" if scoreboard.draining else ""}

@@ -16,9 +16,9 @@ class CheckRun:
     """A run that is under way, or that begins when the run before it returns."""
 
     began: float
-    """When it began; until it has, when the run before it did."""
+    """When it began; as long as it waits for the run before it, when that one began."""
     done: threading.Event = field(default_factory=threading.Event)
-    """Set when its result is known: it has returned, or it or the run before has timed out."""
+    """Set when its result is known: when it returns or times out, or the run before times out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,7 @@ class CheckState:
     work: Callable[["CheckState", CheckRun], None]
     """Runs the check, in the thread that it is called in."""
     result: Result | None = None
-    """The newest."""
+    """The newest result."""
     run: CheckRun | None = None
     """The run under way. There is never a second one beside it."""
     next: CheckRun | None = None
@@ -39,8 +39,8 @@ class CheckState:
     def fresh_result(self, now: float, fresh_seconds: float) -> Result | None:
         """The result if it is fresh, and no run has hung since. It needs no lock.
 
-        `fresh_seconds` are the probe's. An age below zero is left to `decide`: a result has just
-        come, or the clock was set back.
+        `fresh_seconds` is the probe's. `decide` handles an age below zero: a result has just come,
+        or the clock was set back.
         """
         result, run = self.result, self.run
         if result is None or not 0 <= (age := now - result.at) < fresh_seconds:
@@ -52,10 +52,11 @@ class CheckState:
     def decide(self, now: float, limits: Limits) -> CheckRun | None:
         """Decides once how old a result may be, and begins a run if one is due.
 
-        Returns the run that the report has to wait for, or None if the result can be used. Fresh is
-        used as it is; up to `stale_seconds` it is used while a run refreshes it; past that the
-        report waits for the run. With 0 fresh seconds nothing is reused: the report waits for a run
-        that begins after the ask. The limits are the check's own, cut to those of the probe.
+        Returns the run that the report has to wait for, or None if the result can be used. A fresh
+        result is used as it is; up to `stale_seconds` it is used while a run refreshes it; past
+        that the report waits for the run. With 0 fresh seconds no result is reused: the report
+        waits for a run that begins after `now`. The lower of the check's and the probe's limits
+        counts.
         """
         self.expire(now)
         if self.run and self.run.done.is_set():
@@ -66,13 +67,13 @@ class CheckState:
         fresh_seconds = min(self.check.fresh_seconds, limits.fresh_seconds)
         if age < fresh_seconds:
             return None
-        reused = fresh_seconds > 0
-        run = self._due(now, reused)
+        may_reuse = fresh_seconds > 0
+        run = self._due(now, may_reuse)
         stale_seconds = min(self.check.stale_seconds, limits.stale_seconds)
-        return None if reused and age <= stale_seconds else run
+        return None if may_reuse and age <= stale_seconds else run
 
     def reported(self, run: CheckRun | None, now: float, deadline: float) -> Result:
-        """The newest result, unless the report needed this run's and it has not come by now."""
+        """The newest result; a miss if the report needs that of `run`, which has not come."""
         self.expire(now)
         if self.result and (run is None or run.done.is_set()):
             return self.result
@@ -80,15 +81,15 @@ class CheckState:
         self.history.notice(miss)
         return miss
 
-    def _due(self, now: float, reused: bool) -> CheckRun | None:
-        """The run that brings the next result: the one under way, or else one that begins now.
+    def _due(self, now: float, may_reuse: bool) -> CheckRun | None:
+        """The run with the next result: the one under way, or else one that begins now.
 
-        With `reused` False it is one that begins after `now`: all who ask while another is under
+        With `may_reuse` False it is one that begins after `now`: all who ask while another is under
         way share the run after it. None if no thread can be started.
         """
         if not self.run:
             return self._begin(now)
-        if reused:
+        if may_reuse:
             return self.run
         self.next = self.next or CheckRun(self.run.began)
         return self.next
@@ -104,10 +105,10 @@ class CheckState:
         self.run = run
         return run
 
-    def take(self, run: CheckRun, outcome: RunOutcome, now: float) -> CheckRun | None:
-        """Takes what the run under way has said, and returns the next run.
+    def finish(self, run: CheckRun, outcome: RunOutcome, now: float) -> CheckRun | None:
+        """Ends the run under way with its outcome, and returns the next run.
 
-        Of a run that has timed out nothing counts, but the log says what it raised.
+        The outcome of a run that has timed out does not count; only the log says what it raised.
         """
         self.expire(now)
         if run.done.is_set():
@@ -117,7 +118,7 @@ class CheckState:
         self.run, self.next = self.next, None
         if self.run:
             self.run.began = now
-        run.done.set()  # before the log is written: a log that blocks must not hold who waits
+        run.done.set()  # before the log is written: if that blocks, nobody else must wait
         return self.run
 
     def expire(self, now: float) -> None:
@@ -125,16 +126,16 @@ class CheckState:
         run, timeout = self.run, self.check.timeout_seconds
         if not run or run.done.is_set():
             return
-        run.began = min(run.began, now)  # if the clock was set back, its time begins again
+        run.began = min(run.began, now)  # if the clock was set back, its timeout begins again
         if now < run.began + timeout:
             return
         self._record(now, timeout, RunOutcome(f"timed out after {timeout:g} s"))
-        for one in filter(None, (run, self.next)):
-            one.done.set()
+        for ended in filter(None, (run, self.next)):
+            ended.done.set()
         self.next = None
 
     def forget_runs(self) -> None:
-        """After a fork: no thread but the one that forked lives on in the child (fork(2))."""
+        """After a fork: in the child only the thread that forked lives on (fork(2))."""
         self.run = self.next = None
 
     def _record(self, now: float, seconds: float, outcome: RunOutcome) -> None:

@@ -32,9 +32,9 @@ smoke_check = Check(SMOKE_TEST, schemas.contract_holds, frozenset({"smoke"}))
 
 
 def in_context(app: Flask, check: Check) -> Check:
-    """The check, each run of which has a context of the application, torn down after it.
+    """The same check, but each run has an application context of its own.
 
-    Raises `CheckError` if it is no check.
+    Raises `CheckError` if it is no `Check`.
     """
     if not isinstance(check, Check):
         name = one_line(getattr(check, "__name__", "function"))
@@ -56,13 +56,13 @@ def add_probes(
     config: Config | None = None,
     scoreboard: Scoreboard | None = None,
 ) -> Health:
-    """What `petsage.health.init_app` does, without the smoke test's view and check: `petsage.api`
-    has them in its table."""
+    """What `petsage.health.init_app` does, but without the smoke test's view and check, which
+    `petsage.api` adds as those of a feature."""
     if "petsage" in app.extensions:
         raise CheckError("init_app was called before on this application")
     config, scoreboard = config or Config.load(), scoreboard or own_scoreboard
-    run = [in_context(app, check) for check in checks]
-    monitor = Monitor([*run, *config.checks], [drain_condition(scoreboard)])
+    own = [in_context(app, check) for check in checks]
+    monitor = Monitor([*own, *config.checks], [drain_condition(scoreboard)])
     identity = Identity(config.release, config.instance)
     health = Health(monitor, scoreboard, identity, one_line(name, 100))
     app.extensions["petsage"] = health
@@ -72,8 +72,8 @@ def add_probes(
 
 
 def refuse_own_rules(app: Flask, *paths: str) -> None:
-    """Raises `CheckError` if one of these paths leads to another rule of the application, or
-    nowhere, as in one that matches hosts."""
+    """Raises `CheckError` if one of these paths leads to a rule of the application's own, or to
+    none, as it does when the application matches hosts."""
     urls = app.url_map.bind(app.config["SERVER_NAME"] or "localhost")
     for path in paths:
         try:
@@ -90,7 +90,8 @@ def current_health() -> Health:
 
 
 def answer(health: Health, body: bytes, status: Status, media_type: str) -> Response:
-    """A health answer: it says who answers, and no cache keeps it (RFC 9111, 5.2.2.5)."""
+    """A health answer: its headers say who answers, and that no cache may store it (RFC 9111,
+    5.2.2.5)."""
     headers = [
         ("Cache-Control", "no-store"),
         ("PetSage-Release", health.identity.release),

@@ -13,17 +13,17 @@ from petsage.health.service import Identity
 from petsage.json_text import json_line
 
 
-def moment(zero: float, at: float) -> datetime:
-    """The time of day at this moment of the clock. `zero` is that of the clock's zero, in seconds
-    since 1970."""
-    return datetime.fromtimestamp(zero + at, UTC)
+def moment(offset: float, at: float) -> datetime:
+    """The date and time at a moment of the clock. `offset` is what to add to the clock's seconds to
+    get those since 1970."""
+    return datetime.fromtimestamp(offset + at, UTC)
 
 
 def health_json(report: Report, identity: Identity, wall_clock: float) -> bytes:
-    """A report in the fields of draft-inadarei-api-health-check-06, section 3. `wall_clock` is the
-    time of day now, in seconds since 1970."""
-    zero = wall_clock - report.at
-    observed = (one for result in report.results for one in _observations(report, result, zero))
+    """A report in the fields of draft-inadarei-api-health-check-06, section 3. `wall_clock` is now,
+    in seconds since 1970."""
+    offset = wall_clock - report.at
+    observed = (pair for result in report.results for pair in _observations(report, result, offset))
     return json_line(
         {
             "status": report.status,
@@ -36,7 +36,7 @@ def health_json(report: Report, identity: Identity, wall_clock: float) -> bytes:
 
 
 def _observations(
-    report: Report, result: Result, zero: float
+    report: Report, result: Result, offset: float
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """How long a check took, and what it has observed, each as a measurement of its own."""
     took = Value(round(result.duration_seconds * 1000, 3), "ms")
@@ -46,25 +46,25 @@ def _observations(
                 # Section 4.2: a condition is the system's, a check is a component's.
                 "componentType": "system" if result.name in report.conditions else "component",
                 "status": result.status,
-                "time": moment(zero, result.at),
+                "time": moment(offset, result.at),
                 "observedValue": value.number,
                 "observedUnit": value.unit,
                 # Section 4.9: it is left out when the status is pass.
                 "output": result.reason,
             }
-            found = {key: one for key, one in observed.items() if one != ""}
-            yield f"{result.name}:{measurement}", [found]
+            present = {key: member for key, member in observed.items() if member != ""}
+            yield f"{result.name}:{measurement}", [present]
 
 
 def status_json(page: dict[str, Any]) -> bytes:
     """The status page: durations and ages in seconds, times as RFC 3339 has them."""
-    time = partial(moment, page.pop("zero"))
+    time = partial(moment, page.pop("offset"))
     checks = [
         {
             "name": result.name,
             **result_fields(result),
             **past,
-            "results": [{**result_fields(one), "at": time(one.at)} for one in past["results"]],
+            "results": [{**result_fields(old), "at": time(old.at)} for old in past["results"]],
         }
         for result, past in page["checks"]
     ]

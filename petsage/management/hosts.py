@@ -1,7 +1,7 @@
-"""Whom a request means by its Host header, on a listener that only this machine reaches.
+"""Refuses requests with a name in the Host header, on a listener that only this machine reaches.
 
-A web page in an operator's browser can have a name of its own resolve to 127.0.0.1, and would read
-the answer as its own site's (DNS rebinding). Such a request names the page's host.
+The host name of a web page can be made to resolve to 127.0.0.1 (DNS rebinding). Then the page, in
+an operator's browser, could read the answers. But its requests have that name in their header.
 """
 
 import ipaddress
@@ -31,8 +31,8 @@ def is_loopback(address: Address) -> bool:
 
 
 def refuse_names(app: Flask) -> None:
-    """Answers 421 to whoever asks the application under another name. A client without a Host
-    header is no browser."""
+    """Makes the application answer 421 to a name other than `localhost`. A client that sends no
+    Host header is no browser."""
 
     @app.before_request
     def refuse() -> None:

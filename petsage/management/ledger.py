@@ -13,13 +13,13 @@ ENTRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one agent was answered by one probe, once or several times in a row."""
+    """What one probe answered to one agent, once or several times in a row."""
 
     probe: str
     asked: str
     """Which of the probe's checks were asked for; empty if all."""
     agent: str
-    """As it calls itself, in one line of 200 characters at most."""
+    """Its User-Agent header, in one line of 200 characters at most."""
     code: int
     failed: tuple[str, ...]
     """The names of the checks that failed."""
@@ -35,7 +35,7 @@ class Ledger:
     """The last answers to probes, in memory that does not grow however many agents there are."""
 
     def __init__(self, since: float) -> None:
-        """`since` is now, in the clock's seconds: what was before is not remembered."""
+        """`since` is the time now, in the clock's seconds: the ledger knows nothing older."""
         self.since = since
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=ENTRIES)

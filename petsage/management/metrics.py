@@ -1,4 +1,4 @@
-"""What Prometheus reads. A scrape is an ask, as a probe is."""
+"""What Prometheus reads. A scrape asks for a report, as a probe does."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from petsage.health.service import Health
 from petsage.management.ledger import Ledger
 
 _Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Each with the values of its labels."""
+"""Each sample is the values of its labels, and its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Scrape:
     results: Mapping[str, Result]
     """What is known of each check and condition, by name."""
     pasts: Mapping[str, Past]
-    """Of each check that runs, by name."""
+    """What is remembered of each check, by name."""
     last: Mapping[str, Result]
-    """Of each check that has run: its last run's."""
+    """The result of each check's last run, by name, if it has run."""
 
     @classmethod
     def of(cls, health: Health, ledger: Ledger) -> "Scrape":
-        """Asks. Checks that only the smoke probe asks for are shown, and not run."""
+        """Asks for a report. Of checks that only the smoke probe runs, the last result counts."""
         monitor = health.monitor
         reported = {result.name: result for result in monitor.report(SCRAPE).results}
         now = monitor.clock.now()
@@ -96,7 +96,7 @@ class Scrape:
         return [((str(n),), slot.busy) for n, slot in enumerate(self.health.scoreboard.slots(), 1)]
 
     def oldest(self) -> _Samples:
-        """How long an application worker's oldest request runs; 0 if it has none."""
+        """How long an application worker's oldest request has run; 0 if it has none."""
         slots = enumerate(self.health.scoreboard.slots(), 1)
         began = [(str(n), slot.oldest_at) for n, slot in slots]
         return [((name,), max(0.0, self.now - at) if at else 0.0) for name, at in began]
@@ -111,7 +111,7 @@ class Scrape:
         return (((probe, str(code)), count) for (probe, code), count in answers)
 
 
-# Each with its type, its labels, and what yields its samples, whose docstring is its help.
+# Each family: its type, its labels, and the method of its samples, whose docstring is its help.
 _FAMILIES = {
     "petsage_check_status": (GaugeMetricFamily, ("check", "status"), Scrape.statuses),
     "petsage_check_value": (GaugeMetricFamily, ("check", "unit"), Scrape.values),

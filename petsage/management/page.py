@@ -16,11 +16,11 @@ from petsage.management.documents import moment
 
 FLAP_SECONDS = 600
 
-_STEP, _WIDTH, _HALF = 4, 3, 12  # of a picture, in pixels
+_STEP, _WIDTH, _HALF = 4, 3, 12  # of the bars, in pixels
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
-def _text(name: str) -> str:
+def _template(name: str) -> str:
     return (files("petsage.management") / "templates" / name).read_text(encoding="utf-8")
 
 
@@ -28,22 +28,22 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-_STYLE, _SCRIPT = _text("status.css"), _text("status.js")
+_STYLE, _SCRIPT = _template("status.css"), _template("status.js")
 
 SECURITY_POLICY = (
     f"default-src 'none'; style-src {_digest(_STYLE)}; script-src {_digest(_SCRIPT)};"
     " connect-src 'self'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: its own style and script to the byte, no other host."""
+"""The page's Content-Security-Policy: exactly its own style and script, and no other host."""
 
 
 def render(page: dict[str, Any], whole: bool = False) -> str:
-    """The page; `whole` opens its lists. Only within an application's context."""
+    """The page; with `whole` its lists are open. It needs an application context."""
     return render_template(
         "status.html",
         page=page,
-        time=partial(moment, page["zero"]),
+        time=partial(moment, page["offset"]),
         changes=grouped(page["changes"]),
         flap_seconds=FLAP_SECONDS,
         open=whole,
@@ -56,9 +56,9 @@ def render(page: dict[str, Any], whole: bool = False) -> str:
 
 
 def grouped(changes: Iterable[Change]) -> list[tuple[Change, int]]:
-    """Each change, the newest first, and how many it stands for: a check that flaps is one row.
+    """Changes, the newest first, each with the number of changes that its row stands for.
 
-    A check flaps that changes four times or more within `FLAP_SECONDS`.
+    A check that flaps is one row: one that changes four times or more within `FLAP_SECONDS`.
     """
     groups: list[list[Change]] = []
     latest: dict[str, list[Change]] = {}
@@ -70,7 +70,7 @@ def grouped(changes: Iterable[Change]) -> list[tuple[Change, int]]:
         group.append(change)
     rows: list[tuple[Change, int]] = []
     for group in groups:
-        rows += [(group[0], len(group))] if len(group) > 3 else [(one, 1) for one in group]
+        rows += [(group[0], len(group))] if len(group) > 3 else [(change, 1) for change in group]
     return sorted(rows, key=lambda row: row[0].result.at, reverse=True)
 
 
@@ -96,14 +96,14 @@ def _height(status: Status, share: float) -> int:
 
 
 def counts(results: tuple[Result, ...]) -> str:
-    """The picture in words."""
+    """The bars in words: how many of the results have each status."""
     statuses = [result.status for result in results]
     numbers = (f"{statuses.count(s)} {s.value}" for s in Status if s in statuses)
     return f"Last {len(results)} results: {', '.join(numbers)}"
 
 
 def span(seconds: float) -> str:
-    """A duration as a person says it: `0.4 ms`, `2.5 s`, `3 min 20 s`, `2 d 4 h`."""
+    """A duration as people say it: `0.4 ms`, `2.5 s`, `3 min 20 s`, `2 d 4 h`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 9.95:

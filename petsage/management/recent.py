@@ -11,7 +11,7 @@ USABLE_SECONDS = 5
 
 
 class Recent:
-    """Renders each thing once a second at most, whoever asks: a flood of asks costs no time."""
+    """Renders each body once a second at most: a flood of requests costs no time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class Recent:
     def get(self, name: str, render: Callable[[], bytes | str]) -> bytes | str:
         """What `render` returns, or has returned less than a second ago.
 
-        While another thread renders, the body before it is good enough, up to `USABLE_SECONDS`.
+        While another thread renders, it returns the body before, up to `USABLE_SECONDS` old.
         """
         before = self._fresh(name, USABLE_SECONDS)
         rendering = self._rendering.setdefault(name, threading.Lock())
@@ -38,5 +38,5 @@ class Recent:
 
     def _fresh(self, name: str, seconds: float) -> bytes | str | None:
         at, body = self._bodies.get(name, (float("-inf"), None))
-        # An age below zero: the clock was set back, and nobody knows how old it is.
+        # If the age is below zero, the clock was set back, and nobody knows how old the body is.
         return body if 0 <= self._clock.now() - at < seconds else None

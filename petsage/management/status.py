@@ -7,15 +7,15 @@ from petsage.health.report import ALL, Report, condition_result
 from petsage.health.service import Health
 from petsage.management.ledger import Ledger
 
-MANAGED = ("live", "ready", "startup")
-"""The probes that the management listener answers."""
+ANSWERED_PROBES = ("live", "ready", "startup")
+"""The probes that the management listener answers, and the page shows."""
 
 
 def overview(health: Health, ledger: Ledger, wall_clock: float) -> dict[str, Any]:
     """Everything at once, within a probe's deadline; all moments are in the clock's seconds.
 
-    It asks every check, whatever its probes, but none more often than its freshness allows; it is
-    no probe. `wall_clock` is the time of day now, in seconds since 1970.
+    It asks for every check, whatever its probes; a check does not run while its result is fresh.
+    `wall_clock` is now, in seconds since 1970.
     """
     report = health.monitor.report(ALL)
     now, scoreboard = report.at, health.scoreboard
@@ -23,16 +23,16 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> dict[str, Any
     return {
         "status": report.status,
         "at": now,
-        "zero": wall_clock - now,  # the time of day at the clock's zero
-        "since": ledger.since,  # the memory is the probe worker's, and ends with it
+        "offset": wall_clock - now,  # see `moment`
+        "since": ledger.since,  # all of it is the probe worker's memory, and ends with it
         "release": health.identity.release,
         "instance": health.identity.instance,
         # Since the arbiter began: a worker that is replaced is no restart, but a reload is one.
         "uptime_seconds": now - scoreboard.began_at,
         "finished_seconds": max(0.0, now - finished_at) if finished_at else None,
         "draining": scoreboard.draining,
-        "probes": {probe: _probe_status(health, probe, report) for probe in MANAGED},
-        # In the order of their declaration: if rows moved, a reader would lose the place.
+        "probes": {probe: _probe_status(health, probe, report) for probe in ANSWERED_PROBES},
+        # In the order of declaration: if rows moved, readers would lose their place.
         "checks": [(result, _past(health, result, now)) for result in report.results],
         "changes": health.monitor.changes(),
         "ledger": ledger.entries(),
@@ -40,7 +40,7 @@ def overview(health: Health, ledger: Ledger, wall_clock: float) -> dict[str, Any
 
 
 def _probe_status(health: Health, probe: str, report: Report) -> Status:
-    """What a probe would get: of checks what is in the report, of a condition what it says to this
+    """What a probe would get: the results of the report, but for a condition what it says to this
     probe. Unlike the startup probe, the page does not latch the start."""
     if probe == "startup" and health.scoreboard.started:
         return Status.PASS
@@ -51,12 +51,12 @@ def _probe_status(health: Health, probe: str, report: Report) -> Status:
 
 
 def _past(health: Health, result: Result, now: float) -> dict[str, Any]:
-    """How long its status has held, if that is known, how old it is, and the last results of its
-    check, the newest at the end; a condition has none."""
+    """How long the result's status has held, if that is known; how old the result is; and the last
+    results of its check, the newest at the end (a condition has none)."""
     past = health.monitor.past(result.name)
-    began, status = past.standing, result.status
+    start, status = past.status_start, result.status
     return {
-        "status_seconds": max(0.0, now - began.at) if began and began.status is status else None,
+        "status_seconds": max(0.0, now - start.at) if start and start.status is status else None,
         "age_seconds": max(0.0, now - result.at),
         "results": past.results,
     }

@@ -50,7 +50,7 @@ def create_app(health: Health) -> Flask:
 
 @management.get("/")
 def index() -> Response:
-    """What is here."""
+    """The URLs of this listener."""
     return Response(render_template("index.txt"), mimetype="text/plain")
 
 
@@ -61,7 +61,7 @@ def index() -> Response:
 @management.get("/startupz", defaults={"probe": "startup"})
 @management.get("/startupz/<name>", defaults={"probe": "startup"})
 def probe_in_detail(probe: str, name: str | None = None) -> Response:
-    """What a probe gets: of all its checks, or of one."""
+    """What a probe gets: the report of all its checks, or of one."""
     health = current_health()
     names, asked = _names(health.monitor.names(probe), name)
     report = health.report(probe, names)
@@ -69,7 +69,7 @@ def probe_in_detail(probe: str, name: str | None = None) -> Response:
     g.entered = reason, asked, report.failed
     media_type = _wanted("text/plain", HEALTH_JSON, "application/json")
     if media_type == "text/plain":
-        body = _text(report, "verbose" in request.args).encode()
+        body = _as_text(report, "verbose" in request.args).encode()
     else:
         body = health_json(report, health.identity, time.time())
     response = answer(health, body, report.status, media_type)
@@ -79,7 +79,7 @@ def probe_in_detail(probe: str, name: str | None = None) -> Response:
 
 @management.get("/status")
 def status_page() -> Response:
-    """All that the instance knows of itself. Whatever it shows, the page is a 200."""
+    """All that the instance knows of itself. The page is a 200, whatever it shows."""
     whole, media_type = "open" in request.args, _wanted("text/html", "application/json")
     if media_type == "application/json":
         response = _recent("json", lambda: status_json(_overview()), media_type)
@@ -100,7 +100,7 @@ def prometheus_metrics() -> Response:
 
 @management.after_request
 def enter_in_the_ledger(response: Response) -> Response:
-    """Each answer to a probe, a 404 for an unknown name included. OPTIONS asks for no check."""
+    """Enters each answer to a probe, also a 404 for an unknown name. OPTIONS asks for no check."""
     probe = (request.view_args or {}).get("probe")
     if probe and request.method != "OPTIONS":
         now = current_health().monitor.clock.now()
@@ -123,7 +123,7 @@ def _ledger() -> Ledger:
 
 
 def _recent(name: str, render: Callable[[], bytes | str], media_type: str) -> Response:
-    """What `render` returns, which is called once a second at most for each name."""
+    """What `render` returns. For each name it is called once a second at most."""
     recent: Recent = current_app.extensions["petsage_recent"]
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(recent.get(name, render), headers=headers, mimetype=media_type)
@@ -132,27 +132,27 @@ def _recent(name: str, render: Callable[[], bytes | str], media_type: str) -> Re
 def _wanted(*offers: str) -> str:
     """The media type that the client prefers, without its parameters; else the first offer."""
     accepted = request.accept_mimetypes
-    bare = MIMEAccept([(one.partition(";")[0].strip(), quality) for one, quality in accepted])
+    bare = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in accepted])
     return bare.best_match(offers, default=offers[0]) or offers[0]
 
 
 def _names(known: tuple[str, ...], name: str | None) -> tuple[list[str] | None, str]:
-    """Which checks are asked for, None for all, and that in words. An unknown name is a 404, never
-    a quiet pass."""
+    """The names that are asked for (None for all), and the same in words. An unknown name is a 404,
+    never a quiet pass."""
     excluded = request.args.getlist("exclude")
-    for one in (name, *excluded):
-        if one is not None and one not in known:
+    for given in (name, *excluded):
+        if given is not None and given not in known:
             g.entered = "no such check", "", ()
             abort(404, f"This probe has no such check; it has: {', '.join(known) or 'none'}.")
     if name is not None:
         return [name], name
     if not excluded:
         return None, ""
-    without = f"without {', '.join(one for one in known if one in excluded)}"
-    return [one for one in known if one not in excluded], without
+    without = f"without {', '.join(check for check in known if check in excluded)}"
+    return [check for check in known if check not in excluded], without
 
 
-def _text(report: Report, verbose: bool) -> str:
+def _as_text(report: Report, verbose: bool) -> str:
     results = report.results if verbose else report.failures
     lines = [_LINES[result.status].format(result) for result in results]
     last = "failed\n" if report.status is Status.FAIL else "ok\n"
@@ -160,7 +160,7 @@ def _text(report: Report, verbose: bool) -> str:
 
 
 def _bounded(lines: list[str]) -> list[str]:
-    """As many of these lines as a kubelet keeps, and how many it does not."""
+    """As many of these lines as a kubelet keeps, and how many are left out."""
     room = _BODY_BYTES
     for count, line in enumerate(lines):
         room -= len(line.encode())

@@ -261,7 +261,7 @@ def test_workers_that_are_stopped_fail_the_live_probe_and_recover_by_themselves(
             os.kill(worker, signal.SIGSTOP)
         assert get(f"{service.management}/livez").status == 200
         wait_until(lambda: get(f"{service.management}/livez").status == 503)
-        reason = b"[-]workers failed: no worker is free for"
+        reason = b"[-]workers failed: no worker has been free for"
         assert reason in get(f"{service.management}/livez").data
         for worker in stopped:
             os.kill(worker, signal.SIGCONT)
@@ -330,7 +330,7 @@ def test_while_nobody_waits_long_requests_only_warn(folder):
         ThreadPoolExecutor(32) as clients,
     ):
         hold(clients, service, 1)
-        warning = b"[!]workers warn: 1 of 1 workers: a request runs for"
+        warning = b"[!]workers warn: 1 of 1 workers: a request has run for"
         # The probe's own connect is no client: it goes away again.
         wait_until(lambda: warning in get(f"{service.management}/livez?verbose").data)
         os.killpg(service.process.pid, signal.SIGKILL)
@@ -368,7 +368,7 @@ def test_an_unlinked_unix_socket_is_found(folder, tmp_path):
     with served(folder, "odd:app", cwd=folder, bind=f"unix:{main}", stuck_seconds=6) as service:
         main.unlink()
         wait_until(lambda: get(f"{service.management}/readyz").status == 503)
-        assert b"nobody accepts connections for" in get(f"{service.management}/readyz").data
+        assert b"nobody has accepted connections for" in get(f"{service.management}/readyz").data
         wait_until(lambda: get(f"{service.management}/livez").status == 503)
 
 

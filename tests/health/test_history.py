@@ -44,7 +44,7 @@ def test_a_change_says_from_to_and_how_long():
         (Status.FAIL, Status.WARN, 45),
         (Status.PASS, Status.FAIL, 15),
     ]
-    assert history.past("db").standing.at == 70
+    assert history.past("db").status_start.at == 70
 
 
 def test_what_comes_belated_is_no_change():

@@ -80,7 +80,7 @@ def test_while_all_threads_are_held_for_5_s_it_is_not_ready_but_live(instance):
     instance.pass_seconds(4.9)
     assert instance.answers()["ready"] == ""
     instance.pass_seconds(0.1)
-    assert instance.answers()["ready"] == "no worker is free for 5 s"
+    assert instance.answers()["ready"] == "no worker has been free for 5 s"
     assert instance.answers()["live"] == ""
 
 
@@ -90,7 +90,7 @@ def test_one_worker_that_is_held_is_named_and_fails_nothing(instance):
     for probe in ("live", "ready"):
         reason = instance.answers()[probe]
         assert isinstance(reason, Caution)
-        assert reason == "1 of 2 workers: a request runs for 121 s"
+        assert reason == "1 of 2 workers: a request has run for 121 s"
 
 
 def test_live_fails_when_replacing_the_workers_has_not_helped(instance):
@@ -102,10 +102,10 @@ def test_live_fails_when_replacing_the_workers_has_not_helped(instance):
     instance.pass_seconds(STUCK - 1)
     assert instance.answers()["live"] == ""
     instance.pass_seconds(1)
-    assert instance.answers()["live"] == "no worker is free for 120 s"
+    assert instance.answers()["live"] == "no worker has been free for 120 s"
     instance.hold(*instance.slots)  # replaced again, and wedged again
     instance.pass_seconds(5)
-    assert instance.answers()["live"] == "no worker is free for 5 s"
+    assert instance.answers()["live"] == "no worker has been free for 5 s"
 
 
 def test_a_request_that_ended_after_the_replacement_shows_that_it_helped(instance):
@@ -120,7 +120,7 @@ def test_workers_that_are_stopped_fail_live_without_a_replacement(instance):
     for second in range(STUCK):
         assert instance.answers()["live"] == "" or second >= STUCK
         instance.pass_seconds(1, stopped=instance.slots)
-    assert instance.answers()["live"] == "no worker is free for 120 s"
+    assert instance.answers()["live"] == "no worker has been free for 120 s"
     instance.pass_seconds(1)
     assert instance.answers()["live"] == ""
 
@@ -136,8 +136,8 @@ def test_where_nobody_listens_readiness_fails_first_and_liveness_later(instance,
     for _ in range(STUCK):
         instance.answers()
         instance.pass_seconds(1)
-    assert instance.answers()["ready"] == "nobody accepts connections for 120 s"
-    assert instance.answers()["live"] == "nobody accepts connections for 120 s"
+    assert instance.answers()["ready"] == "nobody has accepted connections for 120 s"
+    assert instance.answers()["live"] == "nobody has accepted connections for 120 s"
 
 
 def test_a_moment_without_a_worker_is_no_failure_however_idle_it_was(instance):

@@ -11,7 +11,7 @@ function sync(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // The reader opens a list, not the server.
+    // The reader has opened the list; the server does not know of it.
     if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
@@ -19,7 +19,7 @@ function sync(old, fresh) {
   }
   const nodes = [...fresh.childNodes];
   nodes.forEach((node, i) => {
-    // A row has an id and keeps its element wherever it moves; all else is known by its place.
+    // A row has an id, and keeps its element wherever it moves. Other nodes match by position.
     const place = old.childNodes[i] ?? null;
     const known = node.id ? document.getElementById(node.id) : place?.id ? null : place;
     if (known !== place) old.insertBefore(known ?? node, place);
