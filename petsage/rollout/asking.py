@@ -1,4 +1,4 @@
-"""One round: every target is looked up and asked, once or until its instances have answered."""
+"""One round: every target is looked up and asked, until its record needs no more answers."""
 
 import itertools
 import math
@@ -14,39 +14,40 @@ from petsage.clock import Clock
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import BATCH, Record
-from petsage.rollout.verdict import NONE_YET, Finding, judge, judge_failure, placed
+from petsage.rollout.verdict import NONE_YET, Finding, at_address, judge, judge_failure
 
 Get = Callable[[Target, tuple[str, ...], float], Answer]
-"""Asks one of a target's addresses within some seconds, as `petsage.client.Client.get` does."""
+"""Asks one of a target's addresses, within so many seconds, as `petsage.client.Client.get` does."""
 Resolve = Callable[[Target, float], tuple[str, ...]]
-"""Looks a target's addresses up within some seconds. Raises `NoAnswer`."""
+"""Looks a target's addresses up within so many seconds. Raises `NoAnswer`."""
 
 PAUSES = (0.25, 0.5, 1, 2, 4, 8, 16)
-"""The seconds after which one that answers 429 is asked again: a limit of requests is no breach,
-and who asks faster than it allows slows down. After the last one it is a breach like any other."""
+"""The pauses, in seconds, before a target that has answered 429 is asked again. A limit of requests
+is no breach: the prover slows down instead. A 429 after the last pause is a breach."""
 
 _LIMITED = 429  # Too Many Requests (RFC 6585, 4)
 _IDLE_SECONDS = 0.2
 
-_Found = Finding | tuple[str, ...]
+_Result = Finding | tuple[str, ...]
+"""What a job returns: a finding, or the addresses of a name."""
 
 
 class Progress:
-    """Is called in the thread that runs the rollout. This one ignores everything."""
+    """Is called in the thread that runs the rollout. This class ignores every call."""
 
     def found(self, finding: Finding) -> None:
-        """An address is asked, or has answered: until then its finding is `cut`."""
+        """An address is being asked: the finding is `cut`. Or it has answered."""
 
     def idle(self) -> None:
-        """Nothing has come for a while."""
+        """No result has come for a while."""
 
     def round_over(self, number: int, findings: Iterable[Finding]) -> None:
-        """A round is over: this is all that is known now."""
+        """A round is over, and these are its rows."""
 
 
 @dataclass
 class Asking:
-    """Asks all targets at once, and enters in their records what it finds."""
+    """Asks all targets at once, and adds each finding to the record of its target."""
 
     plan: RolloutPlan
     get: Get
@@ -55,17 +56,20 @@ class Asking:
     clock: Clock
     requests: int = 0
     limited: set[Target] = field(default_factory=set)
-    """Those that have answered 429: each of them is asked one by one from then on."""
-    _waiting: dict[int, tuple[Record, Finding, float]] = field(default_factory=dict)
-    _missing: Counter[Record] = field(default_factory=Counter)
+    """The targets that have answered 429: from then on each gets one request at a time."""
+    _jobs: dict[int, tuple[Record, Finding, float]] = field(default_factory=dict)
+    """The jobs that are under way, by their numbers, each with its beginning and with the finding
+    that stands for it if it does not end in time."""
+    _under_way: Counter[Record] = field(default_factory=Counter)
+    """How many of them there are for each target."""
 
     def __post_init__(self) -> None:
         self.records = [Record(self.plan, target) for target in self.plan.targets]
         self._began = self.clock.now()
         self._numbers = itertools.count()
-        self._pool = Pool[tuple[int, _Found]]()
+        self._pool = Pool[tuple[int, _Result]]()
         self.close = self._pool.close
-        # The memory for the jobs that wait does not grow with the number of targets.
+        # So the memory for jobs under way does not grow with the number of targets.
         self._batch = max(1, min(BATCH, 1024 // len(self.records)))
 
     def elapsed(self) -> float:
@@ -73,12 +77,12 @@ class Asking:
         return self.clock.now() - self._began
 
     def left(self) -> float:
-        """The seconds until it must be over; without end if it does not wait."""
+        """The seconds until the rollout must be over; infinite if the plan does not wait."""
         return (self.plan.wait_seconds or math.inf) - self.elapsed()
 
     def run_round(self) -> None:
-        """Returns when all is answered, or raises what a job or a signal handler raises. Who has
-        not answered by then is cut."""
+        """Returns when all have answered, or raises what a job or a signal handler raises: then the
+        findings of those that have not answered are `cut`."""
         try:
             for record in self.records:
                 record.begin()
@@ -86,37 +90,37 @@ class Asking:
                     self._submit(record, "", partial(self.resolve, record.target))
                 else:
                     self._resolved(record, record.target.addresses)
-            while self._waiting:
+            while self._jobs:
                 try:
                     self._receive(*self._pool.result(_IDLE_SECONDS))
                 except Empty:
                     self.progress.idle()
         finally:
             now = self.elapsed()
-            for record, none_yet, asked_at in self._waiting.values():
-                record.hear(replace(none_yet, seconds=now - asked_at), now)
+            for record, none_yet, asked_at in self._jobs.values():
+                record.add(replace(none_yet, seconds=now - asked_at), now)
             for record in self.records:
                 record.end(now)
 
-    def _submit(self, record: Record, address: str, work: Callable[[float], _Found]) -> None:
+    def _submit(self, record: Record, address: str, work: Callable[[float], _Result]) -> None:
         number, now = next(self._numbers), self.elapsed()
         none_yet = Finding(record.target.url, address, NONE_YET, cut=True)
-        self._waiting[number] = record, none_yet, now
-        self._missing[record] += 1
+        self._jobs[number] = record, none_yet, now
+        self._under_way[record] += 1
         self.progress.found(none_yet)
-        self._pool.submit(lambda: (number, self._patiently(record.target, address, now, work)))
+        self._pool.submit(lambda: (number, self._within_limit(record.target, address, now, work)))
 
-    def _receive(self, number: int, found: _Found) -> None:
-        record, _, _ = self._waiting.pop(number)
-        self._missing[record] -= 1
-        if isinstance(found, Finding):
-            record.hear(found, self.elapsed())
-            if not found.cut:
-                self.progress.found(found)
-            if not self._missing[record]:
+    def _receive(self, number: int, result: _Result) -> None:
+        record, _, _ = self._jobs.pop(number)
+        self._under_way[record] -= 1
+        if isinstance(result, Finding):
+            record.add(result, self.elapsed())
+            if not result.cut:
+                self.progress.found(result)
+            if not self._under_way[record]:
                 self._ask_more(record)
         else:
-            self._resolved(record, found)
+            self._resolved(record, result)
 
     def _resolved(self, record: Record, addresses: tuple[str, ...]) -> None:
         record.resolved(addresses)
@@ -124,7 +128,7 @@ class Asking:
 
     def _ask_more(self, record: Record) -> None:
         target = record.target
-        for address in record.more(1 if target in self.limited else self._batch):
+        for address in record.to_ask(1 if target in self.limited else self._batch):
             self.requests += 1
             ask = partial(self._ask, target, record.candidates(address), address)
             self._submit(record, address, ask)
@@ -137,26 +141,27 @@ class Asking:
         """What the first of `addresses` that accepts a connection answers."""
         plan, answer = self.plan, self.get(target, addresses, seconds)
         finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
-        return placed(finding, target, address, answer.address)
+        return at_address(finding, target, address, answer.address)
 
-    def _patiently(
-        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Found]
-    ) -> _Found:
+    def _within_limit(
+        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Result]
+    ) -> _Result:
+        """What `work` returns, which is called again after a pause while the answer is 429."""
         for pause in (*PAUSES, math.inf):
-            found = self._in_time(target, address, asked_at, work)
-            if not (isinstance(found, Finding) and found.breach and found.status == _LIMITED):
+            result = self._in_time(target, address, asked_at, work)
+            if not (isinstance(result, Finding) and result.breach and result.status == _LIMITED):
                 break
-            if pause >= self.left():  # its own pace is no breach of the service
+            if pause >= self.left():  # that the prover is too fast is no breach of the service
                 waited = self.elapsed() - asked_at
-                return replace(found, cut=bool(self.plan.wait_seconds), seconds=waited)
+                return replace(result, cut=bool(self.plan.wait_seconds), seconds=waited)
             self.limited.add(target)
             self.clock.wait(threading.Event(), pause)
-        return found
+        return result
 
     def _in_time(
-        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Found]
-    ) -> _Found:
-        """What `work` returns, or the finding that says why it does not."""
+        self, target: Target, address: str, asked_at: float, work: Callable[[float], _Result]
+    ) -> _Result:
+        """What `work` returns, or the finding that says why it has failed."""
         plan = self.plan
         seconds = min(plan.timeout_seconds, self.left())
         error = NoAnswer("before its turn")
@@ -170,4 +175,4 @@ class Asking:
         finding = judge_failure(error, plan.wait_seconds if cut else seconds)
         waited = self.elapsed() - asked_at if cut else None
         finding = replace(finding, seconds=waited, cut=cut)
-        return placed(finding, target, address, error.address)
+        return at_address(finding, target, address, error.address)

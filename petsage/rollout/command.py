@@ -14,7 +14,7 @@ import click
 from petsage.baked import baked_release
 from petsage.errors import terminate
 from petsage.options import seconds_or_0
-from petsage.rollout import document, progress, report, terms
+from petsage.rollout import document, progress, report, target_options
 from petsage.rollout.asking import Progress
 from petsage.rollout.output import done, err, handled, is_terminal, out
 from petsage.rollout.rollout import Outcome, Rollout
@@ -30,34 +30,45 @@ def _junit(_ctx: object, _param: object, name: str | None) -> Path | None:
 
 
 @click.command("smoke-test", short_help="Prove that a deployment answers, on every replica.")
-@terms.options
-@click.option("--instances", type=_COUNT, metavar="N", help="Ask on until N instances answered.")
+@target_options.options
+@click.option("--instances", type=_COUNT, metavar="N", help="Ask until N instances have answered.")
 @click.option(
     "--release",
-    type=terms.release,
+    type=target_options.release,
     default=baked_release,
-    help="What each answer must carry. In an image it is by default what that was built as.",
+    help="The release that each answer must carry. Default: in an image the one it was built with.",
 )
-@click.option("--consecutive", type=_COUNT, metavar="K", help="Want K good rounds in a row.")
 @click.option(
-    "--wait", "wait_seconds", type=seconds_or_0, metavar="SECONDS", help="Try again for so long."
+    "--consecutive",
+    type=_COUNT,
+    metavar="K",
+    help="How many good rounds in a row prove it. Default: 1.",
+)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=seconds_or_0,
+    metavar="SECONDS",
+    help="How long to try again. Default: 0.",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="Print the outcome as JSON.")
-@click.option("--junit", metavar="FILE", callback=_junit, help="Write JUnit's XML.")
+@click.option(
+    "--junit", metavar="FILE", callback=_junit, help="Write the outcome as JUnit's XML too."
+)
 @click.pass_context
 def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **given: Any) -> None:
     """Prove that a deployment answers, on every replica.
 
-    A TARGET is http://HOST[:PORT][/PATH], https://... or unix:/SOCKET[:/PATH]; @FILE and - name
-    files of them. The default path is the smoke test's. Where GITHUB_ACTIONS is "true", each
-    breach becomes an annotation.
+    A TARGET is http://HOST[:PORT][/PATH], https://... or unix:/SOCKET[:/PATH]. @FILE reads targets
+    from a file, and - from standard input: one on each line. The default path is the smoke test's.
+    If the variable GITHUB_ACTIONS is "true", each breach is an annotation too.
 
     \b
     Example:
       petsage smoke-test https://pets.example --release 2.1.0 --instances 3 --wait 300
 
     \b
-    Exit codes, of several the first in this order:
+    Exit codes; if several apply, the first in this order:
       0  proven
       1  answered but wrong
       4  wrong or mixed release
@@ -65,7 +76,7 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
       5  inconclusive: fewer instances, or fewer rounds in a row, than asked for
     130  interrupted; 143 by SIGTERM
     """
-    plan, client, names = terms.read(**given)
+    plan, client, names = target_options.read(**given)
     lines = _progress(bool(plan.wait_seconds or plan.consecutive > 1))
     rollout = Rollout(plan, client.get, names.resolve, lines)
     with handled({SIGINT: default_int_handler, SIGTERM: terminate}):
@@ -75,7 +86,7 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
 
 
 def _reported(outcome: Outcome, json_wanted: bool, junit: Path | None) -> bool:
-    """Whether the reports of the outcome could be written."""
+    """Writes the reports of the outcome; returns whether all of them could be written."""
     written = out(report.as_json(outcome) if json_wanted else report.as_text(outcome))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         err(report.as_annotations(outcome))

@@ -1,4 +1,5 @@
-"""The file of a JUnit document. It imports little: it is written before all else is imported."""
+"""The file of a JUnit document. This module imports little: it writes a first document before the
+rest of the program is imported."""
 
 import os
 import signal
@@ -12,11 +13,12 @@ UNFINISHED = (
     b'<failure type="interrupted" message="run: expected an end, saw none yet">'
     b"run: expected an end, saw none yet</failure></testcase></testsuite>\n"
 )
-"""What stands there while there is no verdict: a run that is killed leaves this."""
+"""The document while there is no verdict: a run that is killed leaves it."""
 
 
 def reserve_from(arguments: list[str]) -> None:
-    """Reserves the file of `--junit`. What is wrong with it, the command says when it is read."""
+    """Reserves the file of `--junit`. Errors are ignored: the command reports them, once it reads
+    its options."""
     for name, value in zip(arguments, [*arguments[1:], ""], strict=True):
         option, equals, given = name.partition("=")
         if option == "--junit":
@@ -25,23 +27,23 @@ def reserve_from(arguments: list[str]) -> None:
 
 
 def reserve(name: str) -> Path:
-    """Takes the place of the document of the run before; returns the file's whole name.
+    """Replaces the document of the run before by `UNFINISHED`; returns the absolute path.
 
     Raises `ValueError` if it is not a file, and `OSError` if it cannot be written.
     """
     path = Path(name).resolve()
-    odd = any(Path(name).absolute().is_relative_to(place) for place in ("/dev", "/proc"))
-    if odd or name in ("", "-") or (path.exists() and not path.is_file()):
+    device = any(Path(name).absolute().is_relative_to(place) for place in ("/dev", "/proc"))
+    if device or name in ("", "-") or (path.exists() and not path.is_file()):
         raise ValueError("is not a file")
     write(path, UNFINISHED)
     return path
 
 
 def write(path: Path, document: bytes) -> None:
-    """Replaces the file in one step, so that nobody reads half a document. What cannot be
-    replaced, as a mount point, is written in place. Raises `OSError`."""
+    """Replaces the file in one step, so that nobody reads half a document. A file that cannot be
+    replaced, such as a mount point, is written in place. Raises `OSError`."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    # A signal that ends the process would leave that file.
+    # A signal that ended the process here would leave the temporary file behind.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         beside.write_bytes(document)

@@ -1,6 +1,7 @@
-"""What users lost while a release was rolled out: sums over asks. Nothing here asks or prints.
+"""What users lost while a release was rolled out, as sums over asks. Nothing here asks or prints.
 
-Moments are seconds since the watch began. No ask is kept: sums over hours take little memory.
+Moments are seconds since the watch began. Asks are not kept, so a watch of hours takes little
+memory. The turn is the time in which two releases answer.
 """
 
 import enum
@@ -15,18 +16,19 @@ from petsage.client import Target
 from petsage.rollout.verdict import Finding
 
 LATE_SECONDS = 0.02
-"""If asks start later than this (p99), the figures say more of this machine than of the service."""
+"""If asks start later than this (p99), the figures describe this machine, not the service."""
 
 AROUND_SECONDS = 1
-"""What is lost this long before or after an instance's first or last answer is counted with it."""
+"""An ask that is lost within this time of an instance's first or last answer counts as lost around
+that instance; the same for a release."""
 
 MOST_NAMES = 100
-"""How many releases, and how many instances, are counted by name: a server may invent a name for
-each answer. The ones that come later are counted together, as "others"."""
+"""How many releases, and how many instances, are counted by name, since a server may invent a name
+for each answer. Those that come later are counted together, as "others"."""
 
 
 class Loss(enum.StrEnum):
-    """How an ask is lost."""
+    """How an ask was lost."""
 
     REFUSED = "refused"
     """There was no connection."""
@@ -37,18 +39,18 @@ class Loss(enum.StrEnum):
     TIMED_OUT = "timed out"
     SERVER = "5xx"
     WRONG = "wrong"
-    """Answered, but not as the contract has it."""
+    """The answer breaks the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One ask, and what came of it."""
+    """One ask and its outcome."""
 
     target: Target
     due: float
-    """When it had to start, whatever became of the asks before it."""
+    """When it had to start, even if asks before it were still under way."""
     late_seconds: float
-    """How much later it started."""
+    """How much later than that it started."""
     ended: float
     finding: Finding
     loss: Loss | None = None
@@ -56,7 +58,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Seen:
-    """When a release or an instance answered."""
+    """When a release or an instance answered first and last, and how often."""
 
     first: float
     last: float
@@ -64,31 +66,31 @@ class Seen:
 
 
 class Losses:
-    """What was lost, and around what. Asks are added in the order in which they ended."""
+    """Sums over asks, which are added in the order in which they ended."""
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self.asks = 0
         self.lost = Counter[Loss]()
         self.releases: dict[str, Seen] = {}
-        """In the order of their first answers, as the instances."""
+        """By name, in the order of their first answers; `instances` too."""
         self.instances: dict[str, Seen] = {}
         self.good_at = dict.fromkeys(targets, 0.0)
         """When each target gave its last good answer; 0 if it gave none."""
         self.asked_until = math.inf
-        """When the last ask could have begun: a gap ends then, since nobody asks any more."""
+        """When the asking ended, and with it every gap."""
         self._lost_at = array("d")
         self._gap = (0.0, 0.0, "")
-        # How many there were of each duration, to a tenth of a millisecond.
+        # How many asks there were of each duration, in steps of a tenth of a millisecond.
         self._late = Counter[float]()
         self._latencies = {phase: Counter[float]() for phase in ("before", "during", "after")}
 
     def add(self, ask: Ask) -> None:
-        """An ask is over."""
+        """Counts an ask that is over."""
         self.asks += 1
         self._late[round(ask.late_seconds, 4)] += 1
         latencies = self._phase(ask.finding.release)
-        _see(self.releases, ask.finding.release, ask.ended)
-        _see(self.instances, ask.finding.instance, ask.ended)
+        _count(self.releases, ask.finding.release, ask.ended)
+        _count(self.instances, ask.finding.instance, ask.ended)
         if ask.loss:
             self.lost[ask.loss] += 1
             self._lost_at.append(ask.ended)
@@ -99,11 +101,11 @@ class Losses:
             self._gap = max(self._gap, (ended - began, began, ask.target.url))
 
     def _phase(self, release: str) -> Counter[float]:
-        """The latencies that go with an answer of this release, which may prolong the turn."""
+        """The latencies to which an answer of this release belongs; it may prolong the turn."""
         before, during, after = self._latencies.values()
         if not self.releases:
             return before
-        if release and release not in self.releases:  # a turn begins, maybe another one
+        if release and release not in self.releases:  # a turn begins, perhaps not the first one
             _move(during, before)
             _move(after, before)
             return during
@@ -119,13 +121,13 @@ class Losses:
 
     @property
     def gap(self) -> tuple[float, float, str]:
-        """The longest time without a good answer: seconds, the moment it began, the target."""
+        """The longest time without a good answer of one target: seconds, its beginning, the URL."""
         open_gaps = [(self.asked_until - at, at, to.url) for to, at in self.good_at.items()]
         return max([self._gap, *open_gaps])
 
     @property
     def turn(self) -> tuple[float, float] | None:
-        """From the first answer of the release that came last to the last answer of any other."""
+        """From the first answer of the newest release to the last answer of any other."""
         if len(self.releases) < 2:
             return None
         *others, newest = self.releases.values()
@@ -133,8 +135,8 @@ class Losses:
 
     @property
     def latencies(self) -> dict[str, tuple[float, float, float]]:
-        """p50, p99 and worst of the good answers before, during and after the turn. Each begins
-        when its ask was due: so long waits a user who comes on time."""
+        """p50, p99 and worst of the good answers before, during and after the turn. A latency
+        begins when its ask was due, as the wait of a user does."""
         ranked = {phase: sorted(one.elements()) for phase, one in self._latencies.items()}
         return {p: (_rank(s, 0.5), _rank(s, 0.99), s[-1]) for p, s in ranked.items() if s}
 
@@ -144,7 +146,7 @@ class Losses:
         return _rank(sorted(self._late.elements()), 0.99)
 
     def lost_around(self, seen: Seen) -> int:
-        """How many were lost around the first and the last answer of a release or an instance."""
+        """How many asks were lost within `AROUND_SECONDS` of the first or the last answer."""
         around: set[int] = set()
         for at in (seen.first, seen.last):
             start = bisect_left(self._lost_at, at - AROUND_SECONDS)
@@ -152,7 +154,7 @@ class Losses:
         return len(around)
 
 
-def _see(names: dict[str, Seen], name: str, at: float) -> None:
+def _count(names: dict[str, Seen], name: str, at: float) -> None:
     if name:
         name = name if name in names or len(names) < MOST_NAMES else "others"
         seen = names.setdefault(name, Seen(at, at))
@@ -165,5 +167,5 @@ def _move(source: Counter[float], to: Counter[float]) -> None:
 
 
 def _rank(ascending: list[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest one that such a share does not exceed."""
+    """The nearest-rank percentile: the smallest value that this share of all does not exceed."""
     return ascending[math.ceil(share * len(ascending)) - 1] if ascending else 0.0

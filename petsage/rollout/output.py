@@ -1,4 +1,4 @@
-"""Where the reports of a command go, which may be closed or full; and the signals that end it."""
+"""Output to streams that may be closed or full, and handlers of the signals that end a command."""
 
 import errno
 import os
@@ -10,11 +10,11 @@ from typing import Any, TextIO
 
 
 def done(what: str, write: Callable[[], object]) -> bool:
-    """Whether `write` succeeded; its error goes to standard error."""
+    """Calls `write`, and returns whether it succeeded; an error is printed to standard error."""
     try:
         write()
     except BrokenPipeError:
-        pass  # who reads has read enough
+        pass  # the reader has read enough, as `head` does
     except OSError as error:
         err(f"petsage: {what}: {error.strerror}\n")
         return False
@@ -33,7 +33,7 @@ def err(text: str) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is a terminal. A stream that was closed before the start is None."""
+    """Whether the stream is a terminal. It is None if it was closed before the start."""
     return stream is not None and stream.isatty()
 
 
@@ -45,14 +45,14 @@ def _write(text: str, stream: TextIO | None) -> None:
         stream.write(text.encode(encoding, "replace").decode(encoding))
         stream.flush()
     except OSError:
-        # What is left in its buffer would fail again at the end, and replace the exit code.
+        # Python flushes the buffer again at exit: that would fail, and replace the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
 
 
 @contextmanager
 def handled(handlers: dict[signal.Signals, Callable[[int, Any], object]]) -> Iterator[None]:
-    """Has these signals handled so, and as before at the end."""
+    """Handles these signals within the block; afterwards they are handled as before."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is to be proven, and how long that may take."""
+"""The plan of a rollout."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class RolloutPlan:
 
     targets: tuple[Target, ...]
     every_address: bool = False
-    """Whether each address that a name resolves to is asked, or one of them."""
+    """Whether each address that a name resolves to is asked; if not, one of them is."""
     instances: int = 0
     """How many instances must have answered for each target."""
     release: str = ""
@@ -22,17 +22,17 @@ class RolloutPlan:
     contract: Contract = SMOKE_TEST_CONTRACT
     max_latency_seconds: float | None = None
     timeout_seconds: float = 5
-    """For one answer, from the connection to its last byte; and for looking up a name."""
+    """For one answer, from the connection to the last byte; and for one look-up of a name."""
     consecutive: int = 1
     """How many rounds in a row must be without a breach."""
     wait_seconds: float = 0
-    """For everything. 0 does not wait: the first breach ends it."""
+    """For the whole rollout. With 0 it does not wait: the first breach ends it."""
 
     @property
     def requests(self) -> int:
-        """How many requests for each target may go into finding all instances, in one round.
+        """How many requests a round may send to each target to find all instances.
 
-        Of N instances behind a balancer that picks at random, n requests miss one with a chance
-        below N·exp(-n/N). This many bring that to exp(-12), one in 160,000: 40 for three.
+        With N instances behind a balancer that picks at random, n requests miss one of them with a
+        chance below N·exp(-n/N). This number brings that to exp(-12), 1 in 160,000: 40 for three.
         """
         return math.ceil(self.instances * (math.log(self.instances) + 12)) if self.instances else 1

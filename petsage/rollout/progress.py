@@ -12,7 +12,7 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass
 class Lines(Progress):
-    """A line after each round in which other addresses fail, or otherwise, than in the last one."""
+    """A line after each round whose failures are not the same as those of the round before."""
 
     write: Callable[[str], object]
     _failing: set[tuple[str, str, str]] = field(default_factory=set)
@@ -31,7 +31,7 @@ class Lines(Progress):
 
 @dataclass
 class Table(Progress):
-    """A table on a terminal, broken addresses first, which is drawn over itself."""
+    """A table on a terminal, redrawn in place, with the failing addresses first."""
 
     write: Callable[[str], object]
     size: Callable[[], tuple[int, int]]

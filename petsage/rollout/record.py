@@ -1,7 +1,7 @@
 """What is known of a target over all rounds, so that no verdict comes by luck.
 
-It asks nobody and knows no clock: it takes in each finding and its moment, and says whom to ask
-next, what is wrong, and which instances there are.
+It asks nobody and has no clock: it is given each finding with its moment, and says which addresses
+to ask next, what is wrong, and which instances there are.
 """
 
 import math
@@ -20,40 +20,41 @@ BATCH = 16
 """How many requests may be under way at one address."""
 
 MOST_INSTANCES = 1000
-"""Whoever shows more in one round, where no number is given, has a new name for every answer. No
-more are remembered at an address, unless more are asked for."""
+"""A target that shows more in one round, where no number was asked for, has a new name for every
+answer. No more are remembered at an address, unless more are asked for."""
 
-_LUCK = 100_000
+_ONE_MISS_IN = 100_000
+"""At most one rollout in so many overlooks an instance."""
 
 
 @lru_cache(maxsize=MOST_INSTANCES + 1)
 def quiet_answers(instances: int) -> int:
-    """How many answers in a row must come from these instances alone, until no other is expected.
+    """How many answers in a row must come from these n instances alone, until no other is expected.
 
-    A balancer that picks at random leaves one more of them unseen in m answers with a chance of
-    (n/(n+1))^m. From four on, n·(ln n + 12) answers bring that below 1 in 100,000; before that a
-    few more are needed. A balancer that takes turns needs one turn.
+    If there is one more, and the balancer picks at random, m answers miss it with a chance of
+    (n/(n+1))^m. From four instances on, n·(ln n + 12) answers bring that below 1 in 100,000; fewer
+    instances need a few answers more. With a balancer that takes turns, one turn is enough.
     """
     n = instances
-    return math.ceil(max(n * (math.log(n) + 12), math.log(_LUCK) / math.log1p(1 / n)))
+    return math.ceil(max(n * (math.log(n) + 12), math.log(_ONE_MISS_IN) / math.log1p(1 / n)))
 
 
 @dataclass(slots=True)
 class Sighting:
-    """An instance as it was seen at one address; without a name it is whoever has none."""
+    """An instance as it was seen at one address. All that have no name count as one."""
 
     latest: Finding
     first_at: float
-    """In seconds since the rollout began, as all its times."""
+    """In seconds since the rollout began, as `last_at`."""
     last_at: float = 0.0
     number: int = 0
-    """Which of the answers at its address was its last one."""
+    """The number of its latest finding among all findings at its address."""
     answers: int = 0
     breaches: int = 0
     releases: Counter[str] = field(default_factory=Counter)
 
-    def again(self, finding: Finding, at: float, number: int) -> None:
-        """It has answered, or failed to."""
+    def add(self, finding: Finding, at: float, number: int) -> None:
+        """Counts a finding of this instance."""
         self.latest, self.last_at, self.number = finding, at, number
         self.answers += finding.status is not None
         self.breaches += finding.breach is not None
@@ -61,7 +62,7 @@ class Sighting:
             self.releases[finding.release] += 1
 
     def as_of(self, now: float) -> Finding:
-        """Its latest finding, which says how old it is: it comes from an earlier round."""
+        """Its latest finding, which comes from an earlier round and says how old it is."""
         ago = now - self.last_at
         breach = self.latest.breach
         if breach:
@@ -70,23 +71,23 @@ class Sighting:
         return replace(self.latest, breach=breach, seconds_ago=ago)
 
 
-class Place:
-    """Who has answered at one address."""
+class AddressRecord:
+    """What is known of one address of a target."""
 
     def __init__(self) -> None:
         self.sightings: dict[str, Sighting] = {}
-        """By instance; who answered last stands last."""
+        """By instance; the one that answered last stands last."""
         self._number = 0
         self.begin()
 
     def begin(self) -> None:
         """A round begins."""
-        self.fresh: set[str] = set()
-        """Who has answered in it; those without a name count as one."""
+        self.names: set[str] = set()
+        """The instances that have answered in it; "" stands for those without a name."""
         self.broken: Finding | None = None
-        """Its latest answer with a breach, though a good one may have come after it."""
+        """The latest finding with a breach; a good one may have come after it."""
         self.cut: Finding | None = None
-        """Why an ask was not answered in time."""
+        """The first finding that says that an ask was not answered in time."""
         self._since_new = 0
         self._before = self._number
 
@@ -95,22 +96,22 @@ class Place:
         """How many times it was asked in this round."""
         return self._number - self._before
 
-    def hear(self, finding: Finding, at: float, most: int) -> None:
-        """Takes in a finding that is not cut; remembers `most` instances."""
+    def add(self, finding: Finding, at: float, most: int) -> None:
+        """Counts a finding that is not `cut`; remembers the last `most` instances."""
         self._number += 1
         self.broken = finding if finding.breach else self.broken
         name = finding.instance
-        self._since_new = self._since_new + 1 if name in self.fresh else 0
-        self.fresh.add(name)
+        self._since_new = self._since_new + 1 if name in self.names else 0
+        self.names.add(name)
         sighting = self.sightings.pop(name, None) or Sighting(finding, at)
-        sighting.again(finding, at, self._number)
+        sighting.add(finding, at, self._number)
         self.sightings[name] = sighting
         if len(self.sightings) > most:
             del self.sightings[next(iter(self.sightings))]
 
     def present(self) -> Iterator[tuple[int, Sighting]]:
-        """Who may still be there, the latest first, and how many answered after each. Who was
-        absent from enough answers of the others is gone."""
+        """The instances that may still be there, the latest first, and how many answered after
+        each. One that was absent from enough answers of the others is gone."""
         for later, sighting in enumerate(reversed(self.sightings.values())):
             if later == 0 or self._number - sighting.number < quiet_answers(later):
                 yield later, sighting
@@ -118,30 +119,34 @@ class Place:
     def findings(self, now: float) -> list[Finding]:
         """The latest of each instance that may still be there."""
         return [
-            one.latest if one.number > self._before else one.as_of(now) for _, one in self.present()
+            sighting.latest if sighting.number > self._before else sighting.as_of(now)
+            for _, sighting in self.present()
         ]
 
     def row(self, now: float) -> Finding | None:
-        """The latest of all, but a broken one first."""
-        found = self.findings(now)
-        broken = self.broken or next((finding for finding in found if finding.breach), None)
-        return broken or (found[0] if found else self.cut)
+        """The finding that stands for this address: one with a breach, or else the latest."""
+        findings = self.findings(now)
+        broken = self.broken or next((finding for finding in findings if finding.breach), None)
+        return broken or (findings[0] if findings else self.cut)
 
-    def unseen(self) -> int:
-        """How many more answers must bring nobody new, before all have been seen."""
-        named = self.fresh - {""}
-        return quiet_answers(len(self.fresh)) - self._since_new if named else 0
+    def until_all_seen(self) -> int:
+        """How many more answers must bring no new instance, until all count as seen."""
+        named = self.names - {""}
+        return quiet_answers(len(self.names)) - self._since_new if named else 0
 
-    def unsettled(self, release: str) -> int:
-        """How many more answers must pass without those who were wrong in an earlier round. An
-        empty release stands for those of this round."""
-        right = {release} if release else {self.sightings[n].latest.release for n in self.fresh}
+    def until_settled(self, release: str) -> int:
+        """How many more answers must come from others, until each instance that was wrong in an
+        earlier round, and has not answered in this one, counts as gone.
+
+        Without a release, those that were seen in this round are right.
+        """
+        right = {release} if release else {self.sightings[n].latest.release for n in self.names}
         return max(
             (
-                quiet_answers(later) - (self._number - one.number)
-                for later, one in self.present()
-                if one.number <= self._before and later
-                if one.latest.breach or one.latest.release not in right
+                quiet_answers(later) - (self._number - sighting.number)
+                for later, sighting in self.present()
+                if sighting.number <= self._before and later
+                if sighting.latest.breach or sighting.latest.release not in right
             ),
             default=0,
         )
@@ -153,18 +158,21 @@ class Record:
     def __init__(self, plan: RolloutPlan, target: Target) -> None:
         self.target = target
         self.rows: list[Finding] = []
-        """A row for each address, and one for what is wrong with all of them together."""
+        """A row for each address, and one more if something is wrong with all of them together."""
         self.answers: list[Finding] = []
         """The latest finding of each instance that may still be there, at each address."""
         self.breaches: list[Breach] = []
-        """All that was wrong in the latest round, or is not settled yet."""
+        """All that was wrong in the latest round, or in an earlier one and is not settled yet."""
         self.late: list[str] = []
-        """Who has not answered in the latest round, if an earlier answer stands in the row."""
+        """The addresses that have not answered in the latest round while their row shows an
+        earlier answer, and how long each has been waited for."""
         self.notes: list[str] = []
         """The addresses that appeared and vanished, and in which round."""
         self._plan = plan
-        self._places: dict[str, Place] = {}
-        self._asked: dict[str, Place] = {}
+        self._known: dict[str, AddressRecord] = {}
+        """By address, all that there ever were; "" where the addresses are not told apart."""
+        self._asked: dict[str, AddressRecord] = {}
+        """Those of them that are asked now."""
         self._rounds = self._turn = 0
         self._addresses: tuple[str, ...] = ()
 
@@ -172,88 +180,92 @@ class Record:
         """A round begins."""
         self._rounds += 1
         self.breaches = []
-        for place in self._places.values():
-            place.begin()
+        for known in self._known.values():
+            known.begin()
 
-    def resolved(self, found: tuple[str, ...]) -> None:
+    def resolved(self, addresses: tuple[str, ...]) -> None:
         """The target's name has been looked up."""
         if self._plan.every_address:
-            self._compare(found)
-        self._addresses = found
-        self._ask_at(found if self._plan.every_address and found else ("",))
+            self._note_changes(addresses)
+        self._addresses = addresses
+        self._ask_at(addresses if self._plan.every_address and addresses else ("",))
 
     def _ask_at(self, addresses: tuple[str, ...]) -> None:
         if addresses != tuple(self._asked):
-            places = self._places
-            self._asked = {address: places.setdefault(address, Place()) for address in addresses}
+            known = self._known
+            self._asked = {a: known.setdefault(a, AddressRecord()) for a in addresses}
 
-    def hear(self, finding: Finding, at: float) -> None:
-        """Takes in what was found, `at` seconds after the rollout began."""
-        if not (finding.address or finding.cut):  # or else its name could not be looked up
+    def add(self, finding: Finding, at: float) -> None:
+        """Counts a finding, `at` seconds after the rollout began."""
+        if not (finding.address or finding.cut):  # it may say that the name does not resolve
             self._ask_at(("",))
         if finding.cut:
-            place = self._places.setdefault(finding.address, Place())
-            place.cut = place.cut or finding
+            known = self._known.setdefault(finding.address, AddressRecord())
+            known.cut = known.cut or finding
         elif finding.address in self._asked:
             most = max(MOST_INSTANCES, self._plan.instances)
-            self._asked[finding.address].hear(finding, at, most)
+            self._asked[finding.address].add(finding, at, most)
         else:
             return  # the address has vanished meanwhile
         if finding.breach:
             self.breaches.append(finding.breach)
 
-    def more(self, batch: int = BATCH) -> list[str]:
-        """The addresses to ask next, one as often as it stands there; none ends the round.
+    def to_ask(self, batch: int = BATCH) -> list[str]:
+        """The addresses to ask next, each as often as it is in the list; none if the round is over.
 
-        A breach ends it: there is nothing to prove any more.
+        A breach ends the round: there is nothing left to prove in it.
         """
         if self.breaches:
             return []
-        if first := [address for address, place in self._asked.items() if not place.asked]:
-            return first
+        if unasked := [address for address, known in self._asked.items() if not known.asked]:
+            return unasked
         missing = self._plan.instances and self._plan.instances - len(self._names())
         if missing > 0:
             asked, addresses = self._requests(), list(self._asked)
             number = min(missing, self._plan.requests - asked, batch)
             return [addresses[(asked + turn) % len(addresses)] for turn in range(number)]
-        owed = {address: min(self._owed(place), batch) for address, place in self._asked.items()}
-        return [address for address, number in owed.items() for _ in range(number)]
+        needed = {
+            address: min(self._needed(known), batch) for address, known in self._asked.items()
+        }
+        return [address for address, number in needed.items() for _ in range(number)]
 
     def candidates(self, address: str) -> tuple[str, ...]:
-        """Where an ask of this address may connect to: without one to all that its name has, each
-        time with another one first."""
+        """The addresses that an ask may connect to, in the order to try them: this one; or if it is
+        empty all that the name resolves to, each time beginning with another one."""
         if address:
             return (address,)
         start = self._turn % max(1, len(self._addresses))
         self._turn += 1
         return self._addresses[start:] + self._addresses[:start]
 
-    def _owed(self, place: Place) -> int:
-        if len(place.fresh) > MOST_INSTANCES:
+    def _needed(self, known: AddressRecord) -> int:
+        """How many more answers this address must give in this round."""
+        if len(known.names) > MOST_INSTANCES:
             return 0
-        unseen = 0 if self._plan.instances else place.unseen()
-        return max(0, unseen) or place.unsettled(ascii_line(self._plan.release))
+        unseen = 0 if self._plan.instances else known.until_all_seen()
+        return max(0, unseen) or known.until_settled(ascii_line(self._plan.release))
 
     def _names(self) -> set[str]:
         """The instances that have answered in this round."""
-        return set().union(*(place.fresh for place in self._asked.values())) - {""}
+        return set().union(*(known.names for known in self._asked.values())) - {""}
 
     def _requests(self) -> int:
-        return sum(place.asked for place in self._asked.values())
+        return sum(known.asked for known in self._asked.values())
 
     def end(self, now: float) -> None:
-        """The round is over: settles what is known by then."""
-        self.answers = [found for one in self._asked.values() for found in one.findings(now)]
-        asked = self._asked or self._places
-        self.rows = [row for one in asked.values() if (row := one.row(now))]
+        """The round is over: judges what is known by then."""
+        self.answers = [answer for known in self._asked.values() for answer in known.findings(now)]
+        asked = self._asked or self._known
+        self.rows = [row for known in asked.values() if (row := known.row(now))]
         breach = judge_releases(self.answers, self._plan.release)
         if not self.breaches:
             breach = breach or self._instances_breach()
         if breach:
             self.rows.append(Finding(self.target.url, EVERY, breach))
         self.breaches += [row.breach for row in self.rows if row.breach]
-        late = [one.cut for one in self._places.values() if one.cut and one.cut not in self.rows]
-        self.late = [f"{found} for {found.seconds or 0:.1f} s" for found in late]
+        cut = [known.cut for known in self._known.values() if known.cut]
+        late = [finding for finding in cut if finding not in self.rows]
+        self.late = [f"{finding} for {finding.seconds or 0:.1f} s" for finding in late]
 
     def _instances_breach(self) -> Breach | None:
         names = self._names()
@@ -265,12 +277,12 @@ class Record:
 
     def seen(self) -> list[Sighting]:
         """Every instance that ever answered."""
-        everybody = (one for place in self._places.values() for one in place.sightings.values())
-        return sorted((one for one in everybody if one.answers), key=lambda one: one.first_at)
+        sightings = (seen for known in self._known.values() for seen in known.sightings.values())
+        return sorted((seen for seen in sightings if seen.answers), key=lambda seen: seen.first_at)
 
-    def _compare(self, found: tuple[str, ...]) -> None:
-        """Notes which addresses are new and which are gone since they were looked up last."""
-        before, after = dict.fromkeys(self._addresses or found), dict.fromkeys(found)
+    def _note_changes(self, addresses: tuple[str, ...]) -> None:
+        """Notes which addresses are new, and which are gone, since the last look-up."""
+        before, after = dict.fromkeys(self._addresses or addresses), dict.fromkeys(addresses)
         changes = [f"{address} appeared" for address in after if address not in before]
         changes += [f"{address} vanished" for address in before if address not in after]
         url = self.target.url

@@ -1,7 +1,7 @@
 """The outcome of a rollout as text, JSON, JUnit and GitHub annotations.
 
-What a server sent is one line of printable ASCII by now (`petsage.printable.ascii_line`); what else
-a format cannot hold is escaped here.
+Text from servers is one line of printable ASCII by now (`petsage.printable.ascii_line`). What a
+format cannot hold beyond that is escaped here.
 """
 
 import json
@@ -43,7 +43,7 @@ def as_text(outcome: Outcome) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
-    """A good verdict claims no more than was seen."""
+    """The verdict in one line. A good one claims no more than was seen."""
     claim = outcome.claim if outcome.kind is Kind.PROVEN else ""
     releases = Counter(row.release for row in outcome.answers if row.release)
     parts = [
@@ -58,13 +58,13 @@ def _summary(outcome: Outcome) -> str:
 
 
 def kept(rows: Iterable[Finding]) -> str:
-    """How many addresses keep the contract: what is wrong with all together counts for none."""
+    """How many addresses keep the contract. A row about all answers together is not counted."""
     asked = [row for row in rows if row.address != EVERY]
     return f"{sum(row.breach is None for row in asked)} of {len(asked)} keep the contract"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun, with an s behind all but one."""
+    """A number and its noun: `1 round`, `2 rounds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -144,12 +144,12 @@ def _case(
     case = ET.Element("testcase", classname=classname, name=name, time=f"{seconds or 0:.3f}")
     if kind:
         failure = ET.SubElement(case, "failure", type=WORDS[kind], message=str(message))
-        failure.text = str(message)  # some show the attribute, others the text
+        failure.text = str(message)  # some readers show the attribute, others the text
     return case
 
 
 def as_annotations(outcome: Outcome) -> str:
-    """An error command for each breach, ten at most: GitHub shows no more of a step."""
+    """GitHub's error command for each breach, ten at most: it shows no more of one step."""
     title = _escaped(f"smoke test: {WORDS[outcome.kind]}").replace(":", "%3A").replace(",", "%2C")
     return "".join(
         f"::error title={title}::{_escaped(line)}\n" for line in breach_lines(outcome)[:10]

@@ -1,4 +1,4 @@
-"""Proves a deployment: round after round, until it holds or time is up."""
+"""Proves a deployment: round after round, until it is proven, cannot be, or time is up."""
 
 import random
 import threading
@@ -16,11 +16,11 @@ from petsage.rollout.record import Sighting
 from petsage.rollout.verdict import Finding, shortlist
 
 BETWEEN_SECONDS = 1
-"""The pause after a round without a breach. Jitter takes up to a half of every pause."""
+"""The pause after a round without a breach. Jitter shortens every pause by up to a half."""
 
 _FIRST_BACKOFF_SECONDS = 0.25
 _LONGEST_BACKOFF_SECONDS = 5
-_LAST_PAUSE_SECONDS = 0.05  # with less time left than that, no other round begins
+_LAST_PAUSE_SECONDS = 0.05  # with less time left than that, no round begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,21 @@ class Outcome:
     """What was proven, or not."""
 
     rows: tuple[Finding, ...]
-    """The latest of each address of each target, and what is wrong with all of a target's."""
+    """A finding for each address of each target, and one for each target whose answers are wrong
+    together."""
     answers: tuple[Finding, ...]
-    """The latest of each instance that may still be there."""
+    """The latest finding of each instance that may still be there."""
     seen: tuple[Sighting, ...]
-    """Every instance that ever answered; its times are seconds since the beginning."""
+    """Every instance that ever answered; its times are seconds since the rollout began."""
     breach: Breach | None
     """What is wrong with the rollout as a whole; each row has its own."""
     rounds: int
     requests: int
     seconds: float
     notes: tuple[str, ...]
-    """The addresses that appeared and vanished meanwhile."""
+    """The addresses that appeared and vanished, and the targets that were asked slowly."""
     claim: str = ""
-    """What stands behind a good verdict, where the number of instances was not given."""
+    """What a good verdict says of the instances, where their number was not given."""
     terminated: bool = False
     """Whether SIGTERM ended it."""
 
@@ -53,19 +54,19 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """That of the verdict, but for SIGTERM."""
+        """That of the verdict, or of SIGTERM if that has ended the rollout."""
         return 128 + SIGTERM if self.terminated else self.kind
 
 
 @dataclass
 class Rollout:
-    """Runs a plan, once."""
+    """Carries out a plan, once."""
 
     plan: RolloutPlan
     get: Get
-    """A `petsage.client.Client`'s."""
+    """That of a `petsage.client.Client`."""
     resolve: Resolve
-    """That of `petsage.rollout.names.Names`."""
+    """That of a `petsage.rollout.names.Names`."""
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.SystemRandom().random
@@ -75,7 +76,8 @@ class Rollout:
         self._asking = Asking(self.plan, self.get, self.resolve, self.progress, self.clock)
         self._records = self._asking.records
         self._rounds = self._good = self._bad = self._best = 0
-        """How many rounds there were, how many in a row were good or bad, the most good ones."""
+        """How many rounds there were; how many of the last ones in a row were good, or bad; and the
+        most that were ever good in a row."""
 
     def run(self) -> Outcome:
         """Asks until the plan is proven, cannot be, or its time is up.
@@ -92,9 +94,9 @@ class Rollout:
                 breach = self._shortfall()
             except KeyboardInterrupt as interrupt:
                 terminated = isinstance(interrupt, Terminated)
-                breach = self._whole(Kind.INTERRUPTED, "run", "an end", "an interruption")
+                breach = self._breach(Kind.INTERRUPTED, "run", "an end", "an interruption")
         notes = [note for record in self._records for note in record.notes]
-        notes += [f"{one.url}: 429, so it was asked slowly" for one in self._asking.limited]
+        notes += [f"{target.url}: 429, so it was asked slowly" for target in self._asking.limited]
         answers = tuple(answer for record in self._records for answer in record.answers)
         return Outcome(
             self._rows(),
@@ -110,7 +112,7 @@ class Rollout:
         )
 
     def _run_round(self) -> bool:
-        """Returns whether another round may help."""
+        """Runs a round; returns whether another one is needed and may help."""
         self._rounds += 1
         self._asking.run_round()
         breaches = [breach for record in self._records for breach in record.breaches]
@@ -135,15 +137,16 @@ class Rollout:
         return tuple(row for record in self._records for row in record.rows)
 
     def _shortfall(self) -> Breach | None:
-        """Too few good rounds, if no row says what is wrong."""
+        """The breach that there were too few good rounds; None if a row says what is wrong."""
         plan = self.plan
         explained = any(row.breach for row in self._rows()) and not self._waiting()
         if self._good >= plan.consecutive or explained:
             return None
         expected = f"{plan.consecutive} in a row within {plan.wait_seconds:g} s"
-        return self._whole(Kind.INCONCLUSIVE, "rounds", expected, str(self._best))
+        return self._breach(Kind.INCONCLUSIVE, "rounds", expected, str(self._best))
 
-    def _whole(self, kind: Kind, where: str, expected: str, seen: str) -> Breach:
+    def _breach(self, kind: Kind, where: str, expected: str, seen: str) -> Breach:
+        """A breach of the rollout as a whole, which names the addresses that have not answered."""
         waiting = self._waiting()
         late = f"; still waiting for {shortlist(waiting)}" if waiting else ""
         return Breach(kind, where, expected, seen + late, retryable=True)

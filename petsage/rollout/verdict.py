@@ -1,4 +1,4 @@
-"""What answers are worth: each function here judges, and none of them asks anybody."""
+"""Judges answers: each function here is pure, and none of them sends a request."""
 
 import math
 import re
@@ -21,15 +21,16 @@ class Finding:
 
     target: str
     address: str = ""
-    """Empty if the target was not asked address by address, `EVERY` if it is about all."""
+    """Empty if the target was not asked address by address; `EVERY` if the finding is about all
+    answers together."""
     breach: Breach | None = None
     status: int | None = None
     release: str = ""
     instance: str = ""
     seconds: float | None = None
-    """How long the answer took; or, while there is none, how long it has been waited for."""
+    """How long the answer took; or, if there is none, how long it was waited for."""
     cut: bool = False
-    """Whether there is no answer yet, because there was no time for one."""
+    """Whether there is no answer because the rollout's time is up, or was not waited for yet."""
     seconds_ago: float | None = None
     """How old it is, if it comes from an earlier round."""
 
@@ -49,27 +50,29 @@ def judge(
     max_latency_seconds: float | None = None,
     contract: Contract = SMOKE_TEST_CONTRACT,
 ) -> Finding:
-    """An answer against the contract; the finding names no target yet.
+    """Judges an answer by the contract. The finding has no target yet: `at_address` adds it.
 
-    The release is judged over all answers of a target, by `judge_releases`. Here it only makes
-    every breach of another release retryable: that release may still be replaced.
+    The release is judged over all answers of a target, by `judge_releases`. Here it only decides
+    that a breach of another release is retryable: that release may still be replaced.
     """
     breach = first_breach(answer, contract.parts)
     at_most = max_latency_seconds or math.inf
     if not breach and answer.seconds > at_most:
         seen = f"{answer.seconds:.3f} s"
         breach = Breach(Kind.WRONG, "latency", f"at most {at_most:g} s", seen, retryable=True)
-    found, instance = (
-        "" if breach and source.kind == "body" else _named(source, answer)  # that is an error page
+    carried, instance = (
+        # The body of an answer with a breach may be an error page, and no name.
+        "" if breach and source.kind == "body" else _text_at(source, answer)
         for source in (contract.release_from, contract.instance_from)
     )
-    if breach and release and found and found != ascii_line(release):
+    if breach and release and carried and carried != ascii_line(release):
         breach = replace(breach, retryable=True)
-    return Finding("", "", breach, answer.status, found, instance, answer.seconds)
+    return Finding("", "", breach, answer.status, carried, instance, answer.seconds)
 
 
-def _named(source: Source, answer: Answer) -> str:
-    """What stands there. A text that is too long to be printed is cut, and gets its checksum."""
+def _text_at(source: Source, answer: Answer) -> str:
+    """The text at a source. One that is too long to be printed is cut, and gets its checksum, so
+    that two long names are still told apart."""
     text = source.text(answer)
     if len(text) < LIMIT:
         return text
@@ -77,7 +80,7 @@ def _named(source: Source, answer: Answer) -> str:
 
 
 def judge_failure(error: NoAnswer, seconds: float) -> Finding:
-    """No answer within the seconds that it was given; the finding names no target yet."""
+    """Judges a request that got no answer within `seconds`. The finding has no target yet."""
     return Finding("", "", _unanswered(error, seconds))
 
 
@@ -112,8 +115,8 @@ def system_message(error: OSError) -> str:
     return ascii_line(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
 
 
-def placed(finding: Finding, target: Target, address: str, peer: str) -> Finding:
-    """The finding at a target's address; its breach names the peer, if the address does not."""
+def at_address(finding: Finding, target: Target, address: str, peer: str) -> Finding:
+    """The finding with its target and address; a breach names the peer where they do not."""
     breach = finding.breach and replace(finding.breach, seen=target.hidden(finding.breach.seen))
     if breach and peer not in ("", address, target.host):
         breach = replace(breach, seen=f"{breach.seen} at {peer}")
@@ -121,9 +124,9 @@ def placed(finding: Finding, target: Target, address: str, peer: str) -> Finding
 
 
 def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | None:
-    """All answers of a target: each must carry `release`, or at least all must carry the same.
+    """Judges all answers of a target: each must carry `release`; without one, all the same.
 
-    An answer that is broken and carries none may be a proxy's: it has no release.
+    An answer with a breach and without a release is not judged: it may be a proxy's error page.
     """
     release = ascii_line(release)
     carriers: dict[str, list[str]] = defaultdict(list)
@@ -132,7 +135,7 @@ def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | N
             carriers[finding.release].append(_carrier(finding))
     if carriers.keys() <= {release} or (not release and len(carriers) == 1):
         return None
-    # What is wrong comes first; where no release is expected, what is rare.
+    # Wrong releases come first; where no release is expected, rare ones.
     sorted_carriers = sorted(carriers.items(), key=lambda item: (item[0] == release, len(item[1])))
     named = [f"{name or 'none'} from {shortlist(whose)}" for name, whose in sorted_carriers]
     seen = shortlist(named, "; ")
@@ -154,7 +157,7 @@ def shortlist(names: Sequence[str], between: str = ", ") -> str:
 
 
 def judge_instances(names: Collection[str], requests: int, wanted: int) -> Breach | None:
-    """Whether the instances that answered so many requests are `wanted` or more."""
+    """The breach, if fewer than `wanted` instances have answered; None if there are enough."""
     count = len(names)
     if count >= wanted:
         return None

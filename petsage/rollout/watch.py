@@ -1,7 +1,7 @@
 """Asks at a steady rate while a release is rolled out, and counts what is lost.
 
-Asks start on time whatever the answers do (an open loop). A client that waits for a slow answer
-before it asks again leaves out the very asks that would have been slow: "coordinated omission".
+Asks start on time, whatever the answers do (an open loop). A client that waits for a slow answer
+before it asks again does not send the very asks that would have been slow: "coordinated omission".
 """
 
 import itertools
@@ -20,44 +20,45 @@ from petsage.rollout.losses import Ask, Loss, Losses
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
 from petsage.rollout.record import Record
-from petsage.rollout.verdict import judge, judge_failure, placed
+from petsage.rollout.verdict import at_address, judge, judge_failure
 
 RESOLVE_SECONDS = 1
-"""The addresses of a name are used for so long."""
+"""How long the addresses of a name are used before it is looked up again."""
 
 AFTER_SECONDS = 3
-"""The watch goes on for so long once the release is proven: old instances still stop then."""
+"""How long the watch goes on after the release is proven: old instances still stop then."""
 
 _LOST = {Kind.WRONG, Kind.UNREACHED}
 
 
 @dataclass
 class Watch:
-    """Watches the targets of a plan, once. Its release, if it has one, ends the watch
-    `AFTER_SECONDS` after it is proven."""
+    """Watches the targets of a plan, once. If the plan has a release, the watch ends
+    `AFTER_SECONDS` after that is proven."""
 
     plan: RolloutPlan
     get: tuple[Get, Get]
-    """Ask on a new connection, and on a kept one."""
+    """The first asks on a new connection, the second on a kept one."""
     resolve: Resolve
     clock: Clock
     tick: Callable[[float, Losses], None] = lambda _now, _losses: None
     """Is called about once a second, in the thread that runs the watch."""
     stopped: bool = False
-    """Set by a signal handler to end the asking: an exception could lose an answer."""
+    """Set by a signal handler to end the asking: an exception instead could lose an answer."""
 
     def __post_init__(self) -> None:
         self.losses = Losses(self.plan.targets)
         self._records = {target: Record(self.plan, target) for target in self.plan.targets}
         self._unproven = set(self.plan.targets)
         self._known: dict[Target, tuple[float, tuple[str, ...]]] = {}
+        """The addresses of each target, and when they were looked up."""
         self._began = self._end = 0.0
 
     def run(self, rate: float, seconds: float) -> None:
         """Starts `rate` asks a second, half of them on new connections and half on kept ones, until
-        `seconds` are over, the release is proven, or it is stopped.
+        `seconds` are over, the release is proven, or the watch is stopped.
 
-        The asks that are under way by then are waited for, since they may still be lost.
+        Then it waits for the asks that are under way, since they may still be lost.
         """
         self._began, self._end = self.clock.now(), seconds
         most = int(rate * self.plan.timeout_seconds * 2) + 2  # all of them may hang
@@ -66,7 +67,7 @@ class Watch:
                 self._ask_on_time(pool, rate)
             finally:
                 self.losses.asked_until = self.now()
-                self._receive(pool, self.now() + self.plan.timeout_seconds * 2, whole=True)
+                self._receive(pool, self.now() + self.plan.timeout_seconds * 2, drain=True)
 
     def now(self) -> float:
         """Seconds since the watch began."""
@@ -74,12 +75,12 @@ class Watch:
 
     @property
     def kind(self) -> Kind:
-        """The verdict on the release, as `petsage smoke-test` has it."""
+        """The verdict on the release, by the rules of `petsage smoke-test`."""
         kinds: set[Kind] = set()
         for target, record in self._records.items():
             record.end(self.now())
             answered = self.losses.good_at[target]
-            # A lost ask is judged by the bounds, whether or not it was the last one.
+            # Lost asks are judged by the bounds, not here, even if the last ask was lost.
             kinds |= {breach.kind for breach in record.breaches} - (_LOST if answered else set())
             if not answered or (self.plan.release and target in self._unproven):
                 kinds.add(Kind.INCONCLUSIVE)
@@ -97,10 +98,10 @@ class Watch:
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))
 
-    def _receive(self, pool: Pool[Ask], until: float, whole: bool = False) -> None:
-        """Takes in what comes until then; or, if it wants the whole, until nothing is missing."""
+    def _receive(self, pool: Pool[Ask], until: float, drain: bool = False) -> None:
+        """Adds the asks that end until then; with `drain` only until none is under way."""
         with suppress(Empty):
-            while pool.under_way or not whole:
+            while pool.under_way or not drain:
                 self._add(pool.result(max(0.0, until - self.now())))
 
     def _add(self, ask: Ask) -> None:
@@ -108,8 +109,8 @@ class Watch:
         record = self._records[ask.target]
         _, addresses = self._known.get(ask.target, (0.0, ()))
         record.resolved(addresses)
-        record.hear(ask.finding, ask.ended)
-        if record.more():
+        record.add(ask.finding, ask.ended)
+        if record.to_ask():
             return
         record.end(ask.ended)
         if not record.breaches:
@@ -134,16 +135,16 @@ class Watch:
                 loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
         except NoAnswer as error:
             finding, loss = judge_failure(error, plan.timeout_seconds), _loss(error)
-        return Ask(target, due, late, self.now(), placed(finding, target, address, ""), loss)
+        return Ask(target, due, late, self.now(), at_address(finding, target, address, ""), loss)
 
     def _addresses(self, target: Target, turn: int) -> tuple[str, ...]:
-        """All of a target's, each time with another one first."""
-        at, found = self._known.get(target, (-RESOLVE_SECONDS, ()))
+        """All addresses of a target, each time beginning with another one."""
+        at, addresses = self._known.get(target, (-RESOLVE_SECONDS, ()))
         if self.now() - at >= RESOLVE_SECONDS:
-            found = self.resolve(target, self.plan.timeout_seconds)
-            self._known[target] = self.now(), found
-        start = turn % max(1, len(found))
-        return found[start:] + found[:start]
+            addresses = self.resolve(target, self.plan.timeout_seconds)
+            self._known[target] = self.now(), addresses
+        start = turn % max(1, len(addresses))
+        return addresses[start:] + addresses[:start]
 
 
 def _loss(error: NoAnswer) -> Loss:

@@ -13,7 +13,7 @@ import click
 
 from petsage.clock import SystemClock
 from petsage.options import seconds
-from petsage.rollout import terms, watch_report
+from petsage.rollout import target_options, watch_report
 from petsage.rollout.losses import Losses
 from petsage.rollout.output import err, handled, is_terminal, out
 from petsage.rollout.watch import Watch
@@ -21,7 +21,7 @@ from petsage.rollout.watch import Watch
 EX_LOST = 6
 
 MOST_SECONDS = 3600
-"""A watch that nothing else ends is over then."""
+"""How long a watch lasts that nothing else ends."""
 
 
 def _rate(text: str) -> float:
@@ -32,12 +32,27 @@ def _rate(text: str) -> float:
 
 
 @click.command("watch", short_help="Measure what users lose while a rollout runs.")
-@terms.options
-@click.option("--rate", type=_rate, metavar="N", default=20, help="Asks a second: 20.")
-@click.option("--for", "limit", type=seconds, help="How long at most: 3600 s.")
-@click.option("--until-release", "release", type=terms.release, help="End once it is proven.")
-@click.option("--max-lost", type=click.IntRange(0), default=0, help="How many may be lost: 0.")
-@click.option("--max-gap", type=seconds, default="86400", help="Longest time without an answer.")
+@target_options.options
+@click.option(
+    "--rate", type=_rate, metavar="N", default=20, help="How many asks a second. Default: 20."
+)
+@click.option("--for", "limit", type=seconds, help="How long at most. Default: 3600.")
+@click.option(
+    "--until-release",
+    "release",
+    type=target_options.release,
+    help="End once this release is proven.",
+)
+@click.option(
+    "--max-lost",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    help="How many asks may be lost. Default: 0.",
+)
+@click.option(
+    "--max-gap", type=seconds, default="86400", help="Longest time without a good answer."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
@@ -52,9 +67,9 @@ def command(
 ) -> None:
     """Measure what users lose while a rollout runs.
 
-    Asks each TARGET at a steady rate, half on new connections and half on kept ones, whatever the
-    answers do. It ends after --for, on SIGINT, or 3 s after the release is proven by the rule of
-    smoke-test.
+    Sends asks to the TARGETs at a steady rate, whatever the answers do: half on new connections and
+    half on kept ones. It ends after the seconds of --for, on SIGINT, or 3 s after the release is
+    proven by the rule of smoke-test.
 
     \b
     Example:
@@ -64,9 +79,9 @@ def command(
     Exit codes:
       0  within bounds
       6  more lost than --max-lost, or a gap longer than --max-gap
-    else those of smoke-test, for the release; 130 or 143 if a signal came before the end
+    otherwise those of smoke-test, for the release; 130 or 143 if a signal came before the end
     """
-    plan, client, names = terms.read(**given)
+    plan, client, names = target_options.read(**given)
     lines = watch_report.Lines(err, is_terminal(sys.stderr))
     began = datetime.now(UTC)
     with closing(replace(client, keeps=True)) as kept:
@@ -75,7 +90,7 @@ def command(
     exceeded = _exceeded(watch.losses, max_lost, max_gap)
     render = watch_report.as_json if json_wanted else watch_report.as_text
     written = out(render(watch.losses, watch.kind, exceeded, began))
-    # Without another end, the signal is the end that was meant.
+    # If nothing else could end the watch, the signal was meant as its end, not as an interruption.
     code = interrupted if limit or plan.release else 0
     ctx.exit(EX_LOST if exceeded else code or watch.kind or (0 if written else os.EX_SOFTWARE))
 
@@ -85,28 +100,30 @@ def _watched(watch: Watch, rate: float, limit: float) -> int:
     codes: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
-        """The first signal ends the asking, the second one the wait for the last answers."""
+        """The first signal ends the asking, the second one ends the wait for the last answers."""
         codes.append(128 + number)
         if watch.stopped:
             raise KeyboardInterrupt
         watch.stopped = True
 
-    _raise_limit_of_descriptors()
+    _raise_descriptor_limit()
     with suppress(KeyboardInterrupt), handled({SIGINT: stop, SIGTERM: stop}):
         watch.run(rate, limit)
     return next(iter(codes), 0)
 
 
-def _raise_limit_of_descriptors() -> None:
-    """All asks of two time-outs may hang: what this machine refuses is no loss of the service."""
+def _raise_descriptor_limit() -> None:
+    # All asks of two time-outs may hang at once. One that this machine cannot even send would
+    # count as a loss of the service.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _exceeded(found: Losses, max_lost: int, max_gap: float) -> str:
-    if (lost := found.asks - found.answered) > max_lost:
+def _exceeded(losses: Losses, max_lost: int, max_gap: float) -> str:
+    """Which bound was exceeded, in words; empty if none was."""
+    if (lost := losses.asks - losses.answered) > max_lost:
         return f"lost {lost}, more than {max_lost}"
-    if found.gap[0] > max_gap:
-        return f"a gap of {found.gap[0]:.3f} s, longer than {max_gap:g} s"
+    if losses.gap[0] > max_gap:
+        return f"a gap of {losses.gap[0]:.3f} s, longer than {max_gap:g} s"
     return ""

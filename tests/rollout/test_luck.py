@@ -42,9 +42,9 @@ def good_round(record: Record, answer: Callable[[], Finding]) -> bool:
     """Whether a round finds nothing wrong."""
     record.begin()
     record.resolved(("10.0.0.1",))
-    while more := record.more():
+    while more := record.to_ask():
         for _ in more:
-            record.hear(answer(), 0.0)
+            record.add(answer(), 0.0)
     record.end(0.0)
     return not record.breaches
 
@@ -136,8 +136,8 @@ def test_new_names_without_an_end_fill_no_memory() -> None:
     record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
     for number in range(2 * MOST_INSTANCES):
         record.resolved(("10.0.0.1",))
-        record.hear(found("2", str(number)), number)
-        if not record.more():
+        record.add(found("2", str(number)), number)
+        if not record.to_ask():
             record.begin()
     assert len(record.seen()) == MOST_INSTANCES
 
@@ -147,7 +147,7 @@ def test_an_answer_that_comes_after_its_address_has_vanished_counts_no_more() ->
     record.resolved(("A", "B"))
     record.resolved(("B",))
     for address in "AB":
-        record.hear(replace(found("2", address, broken=address == "A"), address=address), 1.0)
+        record.add(replace(found("2", address, broken=address == "A"), address=address), 1.0)
     record.end(1.0)
     assert [(row.address, row.breach) for row in record.rows] == [("B", None)]
 
@@ -157,7 +157,7 @@ def test_who_is_wrong_is_named_with_the_time_when_it_was_seen() -> None:
     for at, finding in ((1.0, found("1", "old")), (4.5, found("2", "new"))):
         record.begin()
         record.resolved(("10.0.0.1",))
-        record.hear(finding, at)
+        record.add(finding, at)
         record.end(4.5)
     (row,) = (row for row in record.rows if row.breach)
     assert str(row.breach) == (
@@ -170,7 +170,7 @@ def test_a_broken_instance_is_remembered_beside_good_ones() -> None:
     for finding in (found("2", "ill", broken=True), found("2", "well")):
         record.begin()
         record.resolved(("10.0.0.1",))
-        record.hear(finding, 1.0)
+        record.add(finding, 1.0)
         record.end(3.0)
     (breach,) = record.breaches
     assert breach.seen == "503 from instance ill, last seen 2.0 s ago"
@@ -181,7 +181,7 @@ def test_a_broken_answer_is_in_the_row_though_a_good_one_came_after_it() -> None
     record.begin()
     record.resolved(("10.0.0.1",))
     for broken in (True, False):
-        record.hear(found("2", "a", broken), 1.0)
+        record.add(found("2", "a", broken), 1.0)
     record.end(1.0)
     (row,) = record.rows
     assert row.breach is BROKEN
