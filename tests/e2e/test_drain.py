@@ -13,20 +13,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tests.e2e.slow import APPLICATION
 from tests.support import get, holders, served, wait_until
-
-# One request waits until a file is there, so that a test says how long "slow" is.
-APPLICATION = """\
-import os, time
-
-def app(environ, start_response):
-    gate = environ["QUERY_STRING"]
-    while gate and not os.path.exists(gate):
-        time.sleep(0.01)
-    start_response("200 OK", [("Content-Length", "3")])
-    return [b"ok\\n"]
-"""
-
 
 _ESTABLISHED = "01"  # in /proc/net/tcp
 
@@ -34,7 +22,7 @@ _ESTABLISHED = "01"  # in /proc/net/tcp
 @pytest.fixture
 def serve(tmp_path):
     """Serves an application whose request `/?PATH` lasts until there is a file PATH."""
-    (tmp_path / "slow.py").write_text(APPLICATION)
+    (tmp_path / "slow.py").write_text(f"VERSION = 'ok\\n'\n{APPLICATION}")
 
     @contextmanager
     def serve(**settings):
@@ -55,17 +43,24 @@ def draining(service):
 
 
 def test_readiness_ends_within_a_tenth_of_a_second_and_the_service_goes_on(serve):
-    with serve(drain_seconds=30) as service:
+    with serve(drain_seconds=30) as service, urllib3.PoolManager(maxsize=1) as kept:
         assert readiness(service) == 200
+        assert kept.request("GET", service.main).headers["Connection"] == "keep-alive"
         service.process.send_signal(signal.SIGTERM)
         wait_until(lambda: readiness(service) == 503, seconds=0.1)
-        answer = get(f"{service.main}/")
-        assert answer.data == b"ok\n"
-        assert answer.headers["Connection"] == "close"
+        for answer in (get(f"{service.main}/"), kept.request("GET", service.main)):
+            assert (answer.data, answer.headers["Connection"]) == (b"ok\n", "close")
         assert (
             b"[-]drain failed: the instance is stopping" in get(f"{service.management}/readyz").data
         )
         assert get(f"{service.management}/livez").status == 200
+        (line,) = wait_until(lambda: logged(service, "check drain: fail"))
+        assert line.endswith(": the instance is stopping")
+
+
+def logged(service, words):
+    """The lines of the log that have these words."""
+    return [line for line in service.log.read_text().splitlines() if words in line]
 
 
 def test_after_the_drain_it_ends_by_itself_with_zero(serve):
@@ -75,24 +70,10 @@ def test_after_the_drain_it_ends_by_itself_with_zero(serve):
         assert "Draining for 0.5 s" in service.log.read_text()
 
 
-def test_a_kept_alive_connection_is_served_and_closed(serve):
-    with serve(drain_seconds=30) as service, urllib3.PoolManager(maxsize=1) as pool:
-        assert pool.request("GET", service.main).headers["Connection"] == "keep-alive"
-        service.process.send_signal(signal.SIGTERM)
-        draining(service)
-        assert pool.request("GET", service.main).headers["Connection"] == "close"
-
-
 def test_a_second_sigterm_ends_the_drain(serve):
     with serve(drain_seconds=600) as service:
         service.process.send_signal(signal.SIGTERM)
         draining(service)
-        service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(10) == 0
-
-
-def test_without_a_drain_the_first_sigterm_stops(serve):
-    with serve(drain_seconds=0) as service:
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(10) == 0
 

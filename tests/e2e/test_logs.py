@@ -125,14 +125,6 @@ def test_a_change_is_told_and_healthy_probes_are_not(shop):
     assert line["event"].endswith(": no shelf")
 
 
-def test_a_drain_is_told(tmp_path):
-    with served(tmp_path, workers=1, drain_seconds=30) as service:
-        service.process.terminate()
-        wait_until(lambda: get(f"{service.management}/readyz").status == 503)
-        (line,) = told(service, "check drain: fail")
-    assert line["event"].endswith(": the instance is stopping")
-
-
 def test_a_forged_line_stays_where_it_was_sent(shop):
     forged = "%0A2026-11-23T00:00:00+00:00%20info%20r1%20i1%20forged[1]%20-%20x"
     get(f"{shop.main}/say?what=attack{forged}")
@@ -153,18 +145,12 @@ def test_an_error_of_any_wsgi_application_is_traced_once_with_its_request_id(tmp
 
 
 @pytest.mark.parametrize("level", ["error", "debug"])
-def test_the_level_holds_for_all(tmp_path, level):
+def test_the_level_holds_for_all_and_at_none_an_access_is_logged(tmp_path, level):
     with served(tmp_path, workers=1, log_level=level) as service:
-        get(f"{service.main}/livez")
+        get(f"{service.main}/livez?once", headers={"User-Agent": "a-visitor"})
         written = service.log.read_text()
     assert ("Booting worker" in written) == (level == "debug")
     assert (" debug " in written) == (level == "debug")
-
-
-def test_no_access_is_logged(tmp_path):
-    with served(tmp_path, workers=1, log_level="debug") as service:
-        get(f"{service.main}/livez?once", headers={"User-Agent": "a-visitor"})
-        written = service.log.read_text()
     assert "livez" not in written
     assert "a-visitor" not in written
 

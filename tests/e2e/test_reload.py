@@ -12,20 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.slow import APPLICATION
 from tests.support import PETSAGE, environment_of, free_port, get, holders, served, wait_until
 
-# One request waits until a file is there, so that a test says how long "slow" is.
-APPLICATION = """
-import os, time
-
-def app(environ, start_response):
-    gate = environ["QUERY_STRING"]
-    while gate and not os.path.exists(gate):
-        time.sleep(0.01)
-    body = VERSION.encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-"""
 UNWELL = """
 from flask import Flask
 from petsage import Check, health
