@@ -30,13 +30,6 @@ def refusal(root, request):
     return problem
 
 
-def test_what_is_red_leaves_the_tree_as_it_was(root, request_):
-    before = snapshot(root)
-    with pytest.raises(BuildError, match="it is red"):
-        add(root, request_, red)
-    assert snapshot(root) == before
-
-
 def test_a_draft_writes_nothing(root, request_):
     before = snapshot(root)
     assert build.draft(root, request_).route == "POST /api/v1/pet-birthday"

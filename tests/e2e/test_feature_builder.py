@@ -48,7 +48,8 @@ def built(tmp_path):
     before = snapshot(root)
     done = petsage(root, "feature", "add", "--request", "-", input=json.dumps(REQUEST))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("Build complete; 1 requirement is open\n")
+    assert "│       └── pet_birthday\n" in done.stdout
+    assert done.stdout.endswith("\n\nBuild complete; 1 requirement is open\n")
     return root, before
 
 
