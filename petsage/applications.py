@@ -39,8 +39,8 @@ def find(name: str) -> None:
     if here not in sys.path:
         sys.path.insert(0, here)
     with in_one_line(name):  # a package that holds the module is imported
-        found = importlib.util.find_spec(module)
-    if found is None:
+        spec = importlib.util.find_spec(module)
+    if spec is None:
         raise ApplicationError(f"{_quoted(name)}: there is no module {_quoted(module)} here")
 
 
@@ -57,7 +57,7 @@ def load(name: str) -> object:
 
 @contextmanager
 def in_one_line(name: str) -> Iterator[None]:
-    """Makes an `ApplicationError` of what the application of that name raises."""
+    """Turns what the application of that name raises into an `ApplicationError` of one line."""
     from gunicorn.errors import AppImportError
 
     try:

@@ -5,7 +5,7 @@
       CheckError         78   a check, or an application's use of it, is wrong
       ConfigError        78   a `PETSAGE_*` variable is wrong: petsage.config
       ApplicationError    1   an application cannot be loaded: petsage.applications
-      ServeError          1   it cannot be served: petsage.serving.loading
+      ServeError          1   an application cannot be served: petsage.serving.loading
       BuildError          1   a feature is not built: petsage.builder
 
 `petsage.cli` turns each into its lines on standard error and its exit code, and nothing else does.

@@ -10,24 +10,24 @@ _T = TypeVar("_T")
 
 
 class Threads(Generic[_T]):
-    """Threads that do one job after the other; they are started as they are needed."""
+    """Threads that do one job after the other. One is started only when it is needed."""
 
-    def __init__(self, most: int, work: Callable[[_T], object]) -> None:
-        """`most` threads at most do the jobs, each by calling `work` with it."""
-        self.most = most
+    def __init__(self, max_threads: int, work: Callable[[_T], object]) -> None:
+        """`max_threads` threads at most do the jobs. For each job they call `work`."""
+        self.max_threads = max_threads
         self.started = 0
         self._work = work
         self._jobs: SimpleQueue[_T | None] = SimpleQueue()
 
     def submit(self, job: _T, jobs: int) -> None:
-        """Queues a job; with it, so many jobs wait or are being done."""
+        """Queues a job. `jobs` is how many wait or run then."""
         self._jobs.put(job)
         self.start(jobs)
 
     def start(self, jobs: int) -> None:
-        """Starts a thread if these jobs want one more. If the system has none left, those that run
-        do them, or one that is started at a later call."""
-        if self.started < min(jobs, self.most):
+        """Starts a thread if so many jobs need one more. If the system has no thread left, the jobs
+        wait for those that run, or for a later call."""
+        if self.started < min(jobs, self.max_threads):
             with suppress(RuntimeError):
                 Thread(target=self._run, name="jobs", daemon=True).start()
                 self.started += 1

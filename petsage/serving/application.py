@@ -34,7 +34,8 @@ class Application(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI callable, for PetSage's own in the arbiter, for any other in each worker."""
+        """The WSGI callable. gunicorn calls this in the arbiter for PetSage's own application, in
+        each worker for any other."""
         return loaded(self.name)
 
     def _settings(self) -> dict[str, object]:
@@ -51,10 +52,10 @@ class Application(BaseApplication):
             "loglevel": config.log_level,
             "logger_class": Logger,
             "logconfig_dict": logs.settings(config),
-            "control_socket_disable": True,  # its default place is the home directory
+            "control_socket_disable": True,  # its default path is in the home directory
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108
             "secure_scheme_headers": {},  # PETSAGE_PROXIES alone says which proxies are believed
-            "forwarder_headers": "",  # a header named SCRIPT_NAME is a client's, and is dropped
+            "forwarder_headers": "",  # a client's header SCRIPT_NAME is dropped
             "pre_fork": Arbiter.prepare,
             "pre_request": Worker.begin_request,
             "post_request": Worker.end_request,

@@ -14,11 +14,11 @@ from gunicorn.errors import HaltServer
 
 from petsage.config import Config
 from petsage.scoreboard import scoreboard
-from petsage.serving.listeners import opened
+from petsage.serving.listeners import new_listeners
 from petsage.serving.worker import STOPS, Worker
 
 PAUSE_SECONDS = 0.5
-"""After a fork that failed, or a worker that could not boot."""
+"""How long to wait after a fork that failed, or after a worker that could not boot."""
 
 
 class Arbiter(arbiter.Arbiter):
@@ -34,33 +34,33 @@ class Arbiter(arbiter.Arbiter):
         """The workers that got SIGTERM. The arbiter does not count them: a stop lasts as long as
         its slowest request, and until then a killed worker would get no successor."""
         self.has_begun = bool(app.handover.workers)
-        """Whether a worker has ever served, be it one of the code before a reload."""
+        """Whether a worker has ever served, including the workers from before a reload."""
         super().__init__(app)  # it loads PetSage's own application
         self.config: Config = app.config
-        descriptors = app.handover.listeners or opened(self.config, self.cfg.backlog)
+        descriptors = app.handover.listeners or new_listeners(self.config, self.cfg.backlog)
         self.LISTENERS = sock.create_sockets(self.cfg, self.log, descriptors)
         self.systemd = not app.handover.own  # if so, gunicorn does not unlink their paths
 
     def start(self) -> None:
         super().start()
-        # Without this, each worker's garbage collector would copy every page that it shares with
-        # the arbiter, since it writes into each object that it visits.
+        # A garbage collector writes into each object that it visits. Without this, that of each
+        # worker would copy every page that the worker shares with the arbiter.
         gc.freeze()
         gc.enable()
 
     def has_companion(self) -> bool:
-        """Whether a child of SIGUSR2, or its parent, serves by the same listeners."""
+        """Whether another arbiter, the child or the parent of a SIGUSR2, has the same listeners."""
         return bool(self.reexec_pid or self.master_pid)
 
     # Signals.
 
     def handle_term(self) -> None:
-        """SIGTERM begins the drain: the instance serves, but is not ready. The second one ends it.
+        """SIGTERM begins the drain: the instance serves, but is not ready.
 
-        Nothing is drained while another arbiter serves on.
+        A second SIGTERM ends the drain. While another arbiter serves, there is none.
         """
         if scoreboard.draining or not self.config.drain_seconds or self.has_companion():
-            super().handle_term()
+            super().handle_term()  # raises StopIteration, which begins the stop
         scoreboard.draining = True
         self.log.info("Draining for %g s", self.config.drain_seconds)
         signal.signal(signal.SIGALRM, self.signal)
@@ -82,8 +82,8 @@ class Arbiter(arbiter.Arbiter):
             super().handle_ttou()
 
     def handle_usr2(self) -> None:
-        """SIGUSR2 starts another arbiter, gunicorn's own way; with sockets that were handed over
-        that would die."""
+        """SIGUSR2 starts another arbiter, as in gunicorn. It is refused if the sockets were handed
+        over: the other arbiter would die."""
         if self.systemd or self.app.handover.workers:
             self.log.error("SIGUSR2 refused: the sockets were handed over; SIGHUP reloads")
             return
@@ -91,16 +91,16 @@ class Arbiter(arbiter.Arbiter):
             super().handle_usr2()
         except OSError as error:
             self.log.warning("SIGUSR2 failed: %s", error.strerror)
-            if os.getpid() != self.pid:  # the child, with nothing to execute
+            if os.getpid() != self.pid:  # this is the child, and has nothing to execute
                 self.stop()
 
     def stop(self, graceful: bool = True) -> None:
         """Stops the workers, and unlinks the paths of unix sockets if they are still there."""
-        if os.getpid() != self.pid:  # a child that has lost its way: they are not its own
+        if os.getpid() != self.pid:  # a child that is no worker yet: all of it is its parent's
             logging.shutdown()
             os._exit(1)
         names = [listener.getsockname() for listener in self.LISTENERS]
-        self.systemd |= not all(Path(one).exists() for one in names if isinstance(one, str))
+        self.systemd |= not all(Path(name).exists() for name in names if isinstance(name, str))
         super().stop(graceful)
 
     # Workers.
@@ -108,7 +108,8 @@ class Arbiter(arbiter.Arbiter):
     def prepare(self, worker: Worker) -> None:
         """The worker that is about to be forked becomes the probe worker if there is none.
 
-        The very first worker never does: gunicorn waits up to 0.1 s before it forks the next one.
+        The very first worker never does: gunicorn waits up to 0.1 s before it forks the next one,
+        and the application must not wait for that.
         """
         others = self.WORKERS.values()
         worker.probe = bool(others) and not any(other.probe for other in others)
@@ -120,8 +121,8 @@ class Arbiter(arbiter.Arbiter):
     def spawn_worker(self) -> None:
         """Forks a worker, and writes its process into its slot.
 
-        Until the worker has handlers of its own, those of the arbiter would swallow its stop: so
-        its signals are blocked until then (`Worker.init_signals`).
+        Until the worker sets handlers of its own, it has the arbiter's, which would ignore its
+        stop: so the signals are blocked until then (`Worker.init_signals`).
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
@@ -140,8 +141,8 @@ class Arbiter(arbiter.Arbiter):
         aside = {pid: self.WORKERS.pop(pid) for pid in self.retired}
         try:
             super().manage_workers()
-        except OSError as error:  # of a fork, as for want of memory: in the child gunicorn has all
-            self.log.warning("No worker could be started, tried again: %s", error.strerror)
+        except OSError as error:  # the fork failed: in the child, gunicorn handles every error
+            self.log.warning("No worker could be started, trying again: %s", error.strerror)
             time.sleep(PAUSE_SECONDS)
         finally:
             self.WORKERS.update(aside)
@@ -153,13 +154,13 @@ class Arbiter(arbiter.Arbiter):
         super().kill_worker(pid, number)
 
     def reap_workers(self) -> None:
-        """Once a worker has served, another one that cannot boot does not end the instance."""
+        """Once any worker has served, one that cannot boot does not end the instance."""
         try:
             super().reap_workers()
         except HaltServer as halt:
-            if self.LISTENERS:  # or else it ends already
+            if self.LISTENERS:  # otherwise the stop has begun already
                 if not self.has_begun:
                     raise
                 self.log.warning("%s It is tried again.", halt.reason)
                 time.sleep(PAUSE_SECONDS)
-            self.reap_workers()  # those that ended meanwhile
+            self.reap_workers()  # the others that have ended

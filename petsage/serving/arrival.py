@@ -13,8 +13,8 @@ _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 class Arrival:
     """The bytes of a request until a thread begins with it.
 
-    Only the request's end is looked for here, and each byte is looked at about once. gunicorn's
-    parser judges the request; one that it will refuse is enough for a thread at any time.
+    It only looks for the request's end, and at each byte about once. gunicorn's parser judges the
+    request: with one that it will refuse, a thread can begin at any time.
     """
 
     def __init__(self, data: bytes = b"") -> None:
@@ -27,7 +27,7 @@ class Arrival:
         self._end = 0
         """The length of the whole request; 0 if the body is chunked."""
 
-    def is_enough(self) -> bool:
+    def can_begin(self) -> bool:
         """Whether a thread can begin: the request is whole, or large."""
         if not self.has_head and not self._find_head():
             return len(self.data) >= LARGE_BYTES or self._has_bare_newline()
@@ -50,18 +50,19 @@ class Arrival:
         return True
 
     def _has_bare_newline(self) -> bool:
-        """A head with a line that ends in LF alone never ends: gunicorn refuses it at once."""
+        """Whether a line ends in LF alone. gunicorn refuses that, and its head may never end."""
         start, self._seen = self._seen, len(self.data)
         return _BARE_NEWLINE.search(self.data, start) is not None
 
     def _is_last_chunk_there(self) -> bool:
-        """RFC 9112, 7.1. A line that is no chunk's size is enough too: it will be refused."""
+        """Whether the last chunk is there (RFC 9112, 7.1), or a line that is no size of a chunk,
+        which gunicorn will refuse."""
         while (end := self.data.find(b"\r\n", self._seen, self._seen + 8192)) >= 0:
             size = self.data[self._seen : end].partition(b";")[0].strip()
             if not re.fullmatch(rb"[0-9A-Fa-f]{1,12}", size):
                 return True
             if not int(size, 16):
-                # The trailers end with an empty line, which may be the first.
+                # An empty line ends the trailers. It comes at once if there are none.
                 return self.data.find(b"\r\n\r\n", end) >= 0
             self._seen = end + 2 + int(size, 16) + 2
         return len(self.data) - self._seen >= 8192

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Bell:
-    """Calls for the main loop."""
+    """Calls that other threads want the main loop to make, and a bell that wakes it."""
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -16,7 +16,7 @@ class Bell:
         self.is_asleep = False
 
     def init(self) -> None:
-        """Called after the fork."""
+        """Opens the descriptor. It is called after the fork."""
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
@@ -24,28 +24,28 @@ class Bell:
         return self._descriptor
 
     def close(self) -> None:
-        """Called when the main loop has ended."""
+        """Closes the descriptor. It is called when the main loop has ended."""
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
     def defer(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Has the main loop call something at once."""
-        self.leave(call, *arguments)
+        """Makes the main loop call something at once."""
+        self.add(call, *arguments)
         self.ring()
 
-    def leave(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Has the main loop call something when it wakes next."""
+    def add(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Makes the main loop call something when it wakes next."""
         self._calls.append((call, arguments))
 
     def ring(self) -> None:
         """Wakes the main loop."""
         if self.is_asleep:
             self.is_asleep = False
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the main loop has ended
                 os.eventfd_write(self._descriptor, 1)
 
     def run_callbacks(self, _descriptor: int) -> None:
-        """The bell has rung."""
+        """Resets the bell after it has rung. gunicorn's name for it: the calls follow in `run`."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._descriptor)
 
@@ -54,7 +54,7 @@ class Bell:
         return bool(self._calls)
 
     def run(self) -> None:
-        """Calls what is there by now, and not what comes meanwhile."""
+        """Makes the calls that are there now, and not those that are added meanwhile."""
         for _ in range(len(self._calls)):
             call, arguments = self._calls.popleft()
             call(*arguments)

@@ -8,12 +8,12 @@ from petsage.serving.loading import OWN_APPLICATION, PROVEN
 
 @click.command("serve")
 @click.argument("application", metavar="[APP]", default=OWN_APPLICATION)
-@click.option("--test", is_flag=True, help="Only say whether it could be served.")
+@click.option("--test", is_flag=True, help="Only test whether it could be served.")
 def command(application: str, test: bool) -> None:
     """Serve PetSage, or the WSGI application APP, by gunicorn.
 
     PETSAGE_* variables set everything. APP is package.module:app. With --test it reads the
-    configuration, loads the application, runs its startup checks, and exits with 0 if all holds,
+    configuration, loads the application, runs its startup checks, and exits: with 0 if all is well,
     with 1 if not, with 78 if the configuration is wrong.
 
     \b
@@ -22,7 +22,9 @@ def command(application: str, test: bool) -> None:
     """
     config = Config.load()
     if not test:
-        from petsage.serving.start import serve  # each loads much that the other does not need
+        from petsage.serving.start import (
+            serve,
+        )  # each of the two loads much that the other does not need
 
         serve(config, application)
     from petsage.serving.proof import prove

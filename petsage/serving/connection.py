@@ -16,33 +16,33 @@ from gunicorn.workers.gthread import TConn
 from petsage.serving.arrival import Arrival
 
 UNSENT_BYTES = 256 * 1024
-"""So much of an answer waits for its client without a thread."""
+"""So much of an answer at most waits for its client without a thread."""
 
 BODY_SECONDS = 30
 SLOWEST_BYTES = 1024
-"""A body or an answer takes `BODY_SECONDS`, or longer at so many bytes a second or more."""
+"""A body or an answer may take `BODY_SECONDS`; longer only at so many bytes a second or more."""
 
 _SEND_BYTES = 1024 * 1024
 
 
 def allowed_seconds(moved_bytes: int) -> float:
-    """How long so many bytes of a body or of an answer may take."""
+    """How long a body or an answer may take of which so many bytes have been moved."""
     return max(BODY_SECONDS, moved_bytes / SLOWEST_BYTES)
 
 
 @dataclass
 class _FilePart:
-    """A part of a file that waits to be sent; it owns the descriptor."""
+    """A part of a file that waits to be sent. It owns the descriptor."""
 
     descriptor: int
     offset: int
     left: int
 
 
-class Client(socket.socket):
+class ClientSocket(socket.socket):
     """A client's socket. It never blocks; a thread that has to wait here waits with a limit.
 
-    What a thread calls raises `ConnectionResetError` when the client is too slow.
+    The methods for threads raise `ConnectionResetError` when the client is too slow.
     """
 
     def __init__(self, accepted: socket.socket, is_crowded: Callable[[], bool]) -> None:
@@ -57,12 +57,12 @@ class Client(socket.socket):
         self.begin()
 
     def begin(self) -> None:
-        """A request begins: what its client has been slow at before is forgotten."""
+        """A request begins: how slow its client was before is forgotten."""
         self.moved_bytes = 0
         self._waited_seconds = 0.0
-        self._mark = (0.0, 0)
+        self._mark = (0.0, 0)  # both of them, when they were last compared
 
-    # What gunicorn and the application call, in a thread.
+    # For threads: gunicorn and the application call these.
 
     def setblocking(self, flag: bool) -> None:
         """Does nothing: the socket never blocks."""
@@ -78,7 +78,7 @@ class Client(socket.socket):
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Waits for bytes. Raises `TimeoutError` after what `settimeout` has set."""
         began = time.monotonic()
-        while (data := self.take(size)) is None:
+        while (data := self.recv_available(size)) is None:
             if self._timeout is not None and time.monotonic() - began >= self._timeout:
                 raise TimeoutError
             self._wait(select.POLLIN)
@@ -88,8 +88,8 @@ class Client(socket.socket):
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Sends; if the client is slow, the last `UNSENT_BYTES` wait for it in the main loop.
 
-        A head waits for the first piece of its body: one packet, one system call. PEP 3333 allows
-        it, but for 1xx.
+        A head waits for the first piece of its body: both are one packet and one system call. PEP
+        3333 allows that. A 1xx does not wait.
         """
         if self._head:
             head, self._head = self._head, b""
@@ -103,7 +103,7 @@ class Client(socket.socket):
         self._put(memoryview(data))
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """As `sendall`."""
+        """Does what `sendall` does."""
         self.sendall(data)
         return len(data)
 
@@ -126,7 +126,7 @@ class Client(socket.socket):
             self._put(memoryview(head))
 
     def close(self) -> None:
-        """Ends the connection. Its descriptor stays until the main loop lets go of it."""
+        """Ends the connection. Its descriptor stays open until the main loop calls `dispose`."""
         with suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
@@ -149,10 +149,10 @@ class Client(socket.socket):
         self.unsent_bytes += len(data)
 
     def _wait(self, event: int) -> None:
-        """Waits for the client, up to a second.
+        """Waits for the client, for a second at most.
 
-        Raises `ConnectionResetError` if it has been too slow, or too slow for a second while others
-        wait for this thread.
+        Raises `ConnectionResetError` if the client has been too slow for its request, or for a
+        second in which others waited for this thread.
         """
         began = time.monotonic()
         poll = select.poll()
@@ -168,17 +168,17 @@ class Client(socket.socket):
         if is_over:
             raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
 
-    # What the main loop calls too. None of it waits.
+    # For threads and the main loop: none of these waits.
 
-    def take(self, size: int) -> bytes | None:
-        """What is there; None if there is nothing yet, empty if the client has closed its side."""
+    def recv_available(self, size: int) -> bytes | None:
+        """What has come; None if nothing has, empty if the client has closed its side."""
         try:
             return super().recv(size)
         except BlockingIOError:
             return None
 
     def flush(self) -> bool:
-        """Sends what the kernel takes of what waits. Returns whether nothing is left."""
+        """Sends as much of what waits as the kernel takes. Returns whether all of it is sent."""
         while self._unsent:
             piece = self._unsent[0]
             if isinstance(piece, bytearray):
@@ -198,10 +198,10 @@ class Client(socket.socket):
 
     @property
     def has_unsent(self) -> bool:
-        """Whether a part of an answer waits."""
+        """Whether a part of an answer waits to be sent."""
         return bool(self._unsent)
 
-    def let_go(self) -> None:
+    def dispose(self) -> None:
         """Closes the connection, and the files that wait to be sent."""
         while self._unsent:
             self._drop()
@@ -234,9 +234,9 @@ class Client(socket.socket):
 class Connection(TConn):
     """gunicorn's connection, with what its client has sent, and until when it may wait."""
 
-    sock: Client
+    sock: ClientSocket
 
-    def __init__(self, cfg: Any, client: Client, peer: Any, server: Any) -> None:
+    def __init__(self, cfg: Any, client: ClientSocket, peer: Any, server: Any) -> None:
         super().__init__(cfg, client, peer, server)
         self.init()
         self.arrival = Arrival()
@@ -247,5 +247,8 @@ class Connection(TConn):
         self.events = 0
         """What the main loop waits for."""
         self.since = time.monotonic()
+        """When it began to wait."""
         self.until = self.since
+        """When it is closed, if it still waits."""
         self.held_bytes = 0
+        """How many bytes it holds of the worker's budget."""

@@ -1,11 +1,11 @@
-"""The gate: a thread only for a request that is there.
+"""The gate: a request gets a thread only when it is there.
 
-The main loop reads what has arrived, and keeps it until the head and a small body are whole; then a
-thread begins. What the client does not take of an answer leaves the thread again. So a client that
-is slow, or says nothing, holds a connection and a few bytes, never a thread. All that waits has a
-deadline, and one budget: when connections or bytes run out, what has waited longest is closed.
+The main loop reads what arrives, and keeps it until the head and a small body are whole; then a
+thread begins. What a client does not take of an answer goes back to the main loop. So a client that
+is slow, or says nothing, holds a connection and a few bytes, never a thread. Each connection that
+waits has a deadline. When connections or bytes run out, the one that has waited longest is closed.
 
-It relies on this in gunicorn 27. `ThreadWorker.run` calls `notify`, `set_accept_enabled`,
+It relies on these facts of gunicorn 27. `ThreadWorker.run` calls `notify`, `set_accept_enabled`,
 `wait_for_and_dispatch_events` and `murder_keepalived` in its loop, registers `accept` for each
 listener, ends once `nr_conns` is 0 or the graceful time is over, and uses `method_queue` and
 `tpool` by the methods of `Bell` and `Threads` only. `handle(conn)` serves one request of an
@@ -28,15 +28,16 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from petsage.scoreboard import Slot
 from petsage.serving.arrival import Arrival
-from petsage.serving.connection import Client, Connection, allowed_seconds
+from petsage.serving.connection import ClientSocket, Connection, allowed_seconds
 from petsage.serving.waiting import Waiting
 from petsage.threads import Threads
 
 HEAD_SECONDS = 10
 PROBE_HEAD_SECONDS = 2
+"""How long a head may take; the second one is for the probe worker."""
 
-# How long a client whose last answer is sent may take to read it and to close (RFC 9112, 9.6).
 LINGER_SECONDS = 1
+"""How long a client may take to read its last answer and to close (RFC 9112, 9.6)."""
 
 _READ_BYTES = 64 * 1024
 _ACCEPT_AT_ONCE = 4
@@ -62,7 +63,7 @@ class Gate(Waiting):
     def init_process(self) -> None:
         self.worker_connections = most_connections()
         self.running: dict[Connection, float] = {}
-        """What a thread has or will have, and since when."""
+        """The connections whose requests a thread has or will have, and since when."""
         self._logged_at = -60.0
         self._notify_at = 0.0
         super().init_process()
@@ -77,13 +78,13 @@ class Gate(Waiting):
     # Connections come.
 
     def is_full(self) -> bool:
-        """Whether all threads are busy: who comes then is better off with another worker. There is
-        none beside the probe worker, so there each waits for its turn."""
-        return bool(self.alive and not self.probe and len(self.running) >= self.tpool.most)
+        """Whether all threads are busy: then it is better if another worker accepts a connection.
+        The probe worker is never full: no other worker could accept."""
+        return bool(self.alive and not self.probe and len(self.running) >= self.tpool.max_threads)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        may = not self.is_full() and (not self.alive or time.monotonic() >= self.accept_at)
-        super().set_accept_enabled(enabled and may)
+        can = not self.is_full() and (not self.alive or time.monotonic() >= self.accept_at)
+        super().set_accept_enabled(enabled and can)
 
     def accept(self, listener: Any) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
@@ -93,10 +94,10 @@ class Gate(Waiting):
             try:
                 accepted, peer = listener.accept()
             except OSError as error:
-                self._not_accepted(error)
+                self._accept_failed(error)
                 return
             self.nr_conns += 1
-            client = Client(accepted, self._is_crowded)
+            client = ClientSocket(accepted, self._is_crowded)
             conn = Connection(self.cfg, client, peer, listener.getsockname())
             self._wait(conn, self._read, self._head_seconds())
             self._read(conn)
@@ -104,7 +105,7 @@ class Gate(Waiting):
                 return
 
     def _has_room(self) -> bool:
-        """Makes room by closing what has waited longest, but nothing that has just come."""
+        """Makes room by closing what has waited longest, unless that has just come."""
         if self.alive and self.nr_conns >= self.worker_connections - 1 and self.waiting:
             self.accept_at = next(iter(self.waiting)).since + _FIRST_SECONDS
             if time.monotonic() < self.accept_at:
@@ -112,12 +113,12 @@ class Gate(Waiting):
             self._close_oldest()
         return True
 
-    def _not_accepted(self, error: OSError) -> None:
+    def _accept_failed(self, error: OSError) -> None:
         if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EPERM):
             return
         now = time.monotonic()
         if now - self._logged_at > 60:
-            self.log.error("Connections wait: %s", error.strerror)
+            self.log.error("No connection is accepted: %s", error.strerror)
         self._logged_at, self.accept_at = now, now + _SHORTAGE_SECONDS
         self.set_accept_enabled(False)
         if self.waiting:
@@ -125,7 +126,7 @@ class Gate(Waiting):
 
     def _is_crowded(self) -> bool:
         """Whether somebody waits for a thread: here, or to be accepted."""
-        if len(self.running) > self.tpool.most:
+        if len(self.running) > self.tpool.max_threads:
             return True
         return self.is_full() and self.has_unaccepted()
 
@@ -139,13 +140,13 @@ class Gate(Waiting):
     # A request arrives.
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Begins to wait for a request; it may be there already."""
+        """Begins to wait for a request, which may be there already."""
         self._wait(conn, self._read, self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
         self._look(conn)
 
     def _read(self, conn: Connection) -> None:
         try:
-            data = conn.sock.take(_READ_BYTES)
+            data = conn.sock.recv_available(_READ_BYTES)
         except OSError:
             data = b""
         if data is None:
@@ -158,11 +159,11 @@ class Gate(Waiting):
             self._close(conn)
 
     def _look(self, conn: Connection) -> None:
-        """Gives the request to a thread if there is enough of it, or else says when it is late."""
-        if conn not in self.waiting:  # it was closed for the budget
+        """Gives the request to a thread if one can begin; if not, sets when it must be there."""
+        if conn not in self.waiting:  # the budget was used up, and it was closed
             return
         arrival, had_head = conn.arrival, conn.arrival.has_head
-        if arrival.data and arrival.is_enough():
+        if arrival.data and arrival.can_begin():
             self._submit(conn)
         elif arrival.has_head:
             if not had_head:
@@ -187,19 +188,19 @@ class Gate(Waiting):
         conn.arrival = Arrival()
         conn.sock.begin()
         self.running[conn] = now = time.monotonic()
-        if len(self.running) <= self.tpool.most:
+        if len(self.running) <= self.tpool.max_threads:
             self._show_running(now)
         self.tpool.submit(conn, len(self.running))
 
     def _show_running(self, now: float) -> None:
-        """After a request has begun or ended."""
+        """Writes into the slot what runs. It is called when a request has begun or ended."""
         slot, count = self.slot, len(self.running)
-        slot.busy = min(count, self.tpool.most)
+        slot.busy = min(count, self.tpool.max_threads)
         slot.oldest_at = next(iter(self.running.values()), 0.0)
-        slot.full_since = now if count >= self.tpool.most else 0.0
+        slot.full_since = now if count >= self.tpool.max_threads else 0.0
 
     def _ignore(self, conn: Connection) -> None:
-        """While a thread serves a connection, what else it sends waits in the kernel."""
+        """While a thread serves a connection, what else the client sends waits in the kernel."""
         self._watch(conn, 0)
 
     # A thread serves it.
@@ -214,20 +215,20 @@ class Gate(Waiting):
             keep = False
         except BaseException:
             self.log.exception("Error handling request")
-        self.bell.leave(self.finish_request, conn, keep)
+        self.bell.add(self.finish_request, conn, keep)
         if not keep or self._is_awaited(conn):
             self.bell.ring()
 
     def _is_awaited(self, conn: Connection) -> bool:
         """Whether the main loop must know at once that a thread is done with a request.
 
-        If not, it learns it when the next request wakes it: a ring costs two system calls.
+        If not, it learns it at its next turn: to ring the bell costs two system calls.
         """
         has_more = conn.sock.has_unsent or conn.arrival.data or not conn.events
         return bool(has_more or self.is_full() or not self.alive)
 
     def finish_request(self, conn: Connection, keep: bool) -> None:
-        """A thread is done with a request. What is unsent goes first."""
+        """The main loop's part when a thread is done with a request. It sends the rest first."""
         self.running.pop(conn)
         self._show_running(time.monotonic())
         conn.keep = keep
@@ -258,11 +259,11 @@ class Gate(Waiting):
         except OSError:
             self._close(conn)
         else:
-            self._wait(conn, self._drain, LINGER_SECONDS)
+            self._wait(conn, self._linger, LINGER_SECONDS)
 
-    def _drain(self, conn: Connection) -> None:
+    def _linger(self, conn: Connection) -> None:
         try:
-            if conn.sock.take(_READ_BYTES) != b"":
+            if conn.sock.recv_available(_READ_BYTES) != b"":
                 return
         except OSError:
             pass
@@ -271,7 +272,7 @@ class Gate(Waiting):
     # The loop's turns.
 
     def notify(self) -> None:
-        """Says that the worker lives, once a second: the arbiter kills it after 30 without."""
+        """Says that the worker lives, once a second: after 30 s without, the arbiter kills it."""
         if (now := time.monotonic()) >= self._notify_at:
             self._notify_at = now + 1
             super().notify()
@@ -280,16 +281,16 @@ class Gate(Waiting):
             if self._is_crowded():
                 self.slot.waited_at = now
 
-    def is_in_vain(self, conn: Connection, now: float) -> bool:
-        """While all threads are held, an idle client had better find another worker."""
+    def should_close(self, conn: Connection, now: float) -> bool:
+        """While all threads are busy, it closes idle connections: another worker is better."""
         return 0 < self.slot.full_since < now - 1 and self._is_idle(conn)
 
     def _is_idle(self, conn: Connection) -> bool:
-        """Whether nothing is there of a request."""
+        """Whether nothing of a request has arrived."""
         return conn.react == self._read and not conn.arrival.data
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A worker that stops does not wait for long for a request of which nothing is there."""
+        """A worker that stops waits for idle connections until this deadline at most."""
         for conn in self.waiting:
             if self._is_idle(conn):
                 conn.until = min(conn.until, deadline)

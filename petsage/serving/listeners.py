@@ -16,48 +16,48 @@ from petsage.serving.loading import ServeError
 from petsage.sockets import addresses_of
 
 HANDOVER = "_PETSAGE_HANDOVER"
-"""The variable that a `Handover` of a reload stands in."""
+"""The variable with the `Handover` of a reload."""
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 class Handover(NamedTuple):
-    """What an arbiter begins with."""
+    """What an arbiter inherits."""
 
     pid: int
-    """Whose it is: other processes may inherit the variable."""
+    """The process that it is for: others may inherit the variable."""
     listeners: Sequence[int] = ()
     """The descriptors of the main and of the management listener; empty if there are none yet."""
     workers: Sequence[int] = ()
-    """The workers of the code before a reload."""
+    """The workers of the old code, after a reload."""
     own: bool = True
-    """Whether the paths of its unix sockets are its own, and go when it ends."""
+    """Whether the paths of its unix sockets are its own, and are unlinked when it ends."""
 
     @classmethod
     def received(cls, config: Config) -> "Handover":
-        """What the code before a reload, a parent's SIGUSR2 or systemd has left to this process.
+        """What a reload, a parent's SIGUSR2 or systemd has handed over to this process.
 
         Raises `ConfigError` unless systemd's sockets are exactly the configured two. The variables
-        are removed: they mean no other process.
+        are removed: they are for no other process.
         """
-        left = cls(*json.loads(os.environ.pop(HANDOVER, "[0]")))
-        parents, handed = _of_parent(), _of_systemd(config)
-        if left.pid == os.getpid():
-            return left
-        return cls(os.getpid(), parents or handed, own=not handed)
+        of_reload = cls(*json.loads(os.environ.pop(HANDOVER, "[0]")))
+        of_parent, of_systemd = _of_parent(), _of_systemd(config)
+        if of_reload.pid == os.getpid():
+            return of_reload
+        return cls(os.getpid(), of_parent or of_systemd, own=not of_systemd)
 
 
 def _of_parent() -> Sequence[int]:
-    """What gunicorn passes on at SIGUSR2."""
+    """The listeners that gunicorn passes on at SIGUSR2."""
     descriptors = os.environ.pop("GUNICORN_FD", "")
     if not re.fullmatch(r"\d+,\d+", descriptors):
         os.environ.pop("GUNICORN_PID", None)
         return []
-    return [int(one) for one in descriptors.split(",")]
+    return [int(descriptor) for descriptor in descriptors.split(",")]
 
 
 def _of_systemd(config: Config) -> Sequence[int]:
-    """Which of systemd's sockets is which is decided by what they are bound to."""
+    """systemd's sockets, the main listener first: what each is bound to says which it is."""
     count, owner, _ = (os.environ.pop(f"LISTEN_{name}", "") for name in ("FDS", "PID", "FDNAMES"))
     if owner != str(os.getpid()) or count in ("", "0"):
         return []
@@ -69,9 +69,8 @@ def _of_systemd(config: Config) -> Sequence[int]:
     ]
     if sorted(listeners) != sorted(bound):
         raise ConfigError(
-            f"the sockets handed over are {', '.join(bound.values()) or 'none'}; needed is one at "
-            f"PETSAGE_BIND, {config.bind}, and one at PETSAGE_MANAGEMENT_BIND, "
-            f"{config.management_bind}"
+            f"the sockets handed over are {', '.join(bound.values()) or 'none'}; PETSAGE_BIND "
+            f"needs one at {config.bind}, PETSAGE_MANAGEMENT_BIND one at {config.management_bind}"
         )
     return listeners
 
@@ -79,21 +78,21 @@ def _of_systemd(config: Config) -> Sequence[int]:
 def _bound_to(descriptor: int) -> str:
     """The address of a listening socket, or what it is instead."""
     try:
-        handed = socket.socket(fileno=descriptor)
-        listens = handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        name = handed.getsockname()
+        listener = socket.socket(fileno=descriptor)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        name = listener.getsockname()
     except OSError as error:
         return f"none ({error.strerror})"
-    handed.detach()  # it stays open
+    listener.detach()  # so that it stays open
     if not listens:
         return "one that does not listen"
-    if handed.family not in _FAMILIES or handed.type is not socket.SOCK_STREAM:
+    if listener.family not in _FAMILIES or listener.type is not socket.SOCK_STREAM:
         return "one of another kind"
     return str(Address(*name[:2]) if isinstance(name, tuple) else Address(path=name))
 
 
 def _names(address: Address) -> set[str]:
-    """What a socket at this address may say that it is bound to: a host may be a name."""
+    """The addresses that a socket bound to this one may have: the host may be a name."""
     names = {str(address)}
     if not address.path:
         with suppress(OSError):
@@ -101,24 +100,24 @@ def _names(address: Address) -> set[str]:
     return names
 
 
-def opened(config: Config, backlog: int) -> list[int]:
+def new_listeners(config: Config, backlog: int) -> list[int]:
     """The descriptors of a new main and a new management listener.
 
-    Raises `ServeError`, which names the address that cannot be used. The main one comes last: once
-    it listens it gets requests, which a start that fails would lose.
+    Raises `ServeError`, which names the address that cannot be used. The main listener is opened
+    last: once it listens it gets requests, and a start that fails would lose them.
     """
     if config.bind == config.management_bind:
         raise ServeError(f"cannot listen on {config.bind} twice: each listener needs its own")
     with ExitStack() as held:
         management, main = (
-            held.enter_context(_opened(address, backlog, mode))
+            held.enter_context(_new_listener(address, backlog, mode))
             for address, mode in ((config.management_bind, 0o600), (config.bind, 0o666))
         )
         held.pop_all()
     return [main.detach(), management.detach()]
 
 
-def _opened(address: Address, backlog: int, mode: int) -> socket.socket:
+def _new_listener(address: Address, backlog: int, mode: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(socket.AF_UNIX if address.path else family)
     try:
@@ -131,17 +130,18 @@ def _opened(address: Address, backlog: int, mode: int) -> socket.socket:
     except OSError as error:
         listener.close()
         in_use = error.errno == errno.EADDRINUSE
-        why = "the address is in use" if in_use else error.strerror or error
-        raise ServeError(f"cannot listen on {address}: {why}") from error
+        reason = "the address is in use" if in_use else error.strerror or error
+        raise ServeError(f"cannot listen on {address}: {reason}") from error
     return listener
 
 
 def _bind_path(listener: socket.socket, path: Path, mode: int) -> None:
-    """Binds a unix socket, in place of one that nobody listens on any more."""
+    """Binds a unix socket. It replaces one at this path on which nobody listens any more."""
     folder = path.parent.stat()
     claim = os.fsencode(f"\0petsage {folder.st_dev} {folder.st_ino} {path.name}")
     with socket.socket(socket.AF_UNIX) as claimed, socket.socket(socket.AF_UNIX) as client:
-        # Of two starts at once one replaces it. An abstract socket ends with its process: unix(7).
+        # A lock: of two starts at once, only one may replace the path. It is an abstract socket,
+        # unix(7), which ends with its process.
         claimed.bind(claim[:107])
         client.setblocking(False)
         if path.is_socket() and client.connect_ex(str(path)) == errno.ECONNREFUSED:

@@ -11,7 +11,7 @@ from petsage.errors import PetSageError
 OWN_APPLICATION = "petsage:create_app()"
 
 PROVEN = "could be served"
-"""What `petsage serve --test` says of an application that holds."""
+"""What `petsage serve --test` prints if all is well."""
 
 
 class ServeError(PetSageError):
@@ -19,11 +19,11 @@ class ServeError(PetSageError):
 
 
 def loaded(application: str) -> Any:
-    """The WSGI callable. Raises what the application raises, and `ServeError` if that has patched
-    threads away, or if it is an ASGI callable, all of whose answers would be errors."""
+    """The WSGI callable. Raises what the application raises, and `ServeError` if it has patched
+    threads, or is an ASGI callable: each answer would be an error."""
     try:
         app = util.import_app(application)
-    finally:  # the patching may also have failed the import
+    finally:  # the import may have failed just because of the patching
         refuse_patched_threads()
     if any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
         raise ServeError(f"{application!r} is an ASGI application: PetSage serves WSGI")

@@ -17,12 +17,12 @@ class Logger(glogging.Logger):
 
     @property
     def error_log(self) -> logging.Logger:
-        """gunicorn's one logger, although an application may have disabled it."""
+        """gunicorn's one logger, enabled even if the application has disabled it."""
         return logs.enabled_logger("gunicorn.error")
 
     @error_log.setter
     def error_log(self, logger: logging.Logger) -> None:
-        """gunicorn sets it, to the same one."""
+        """Does nothing: gunicorn sets the same logger."""
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Logs nothing."""

@@ -25,14 +25,14 @@ def prove(config: Config, application: str) -> None:
     """
     signal.alarm(TEST_SECONDS)
     refuse_environment()
-    logging.getLogger("petsage").addHandler(logging.NullHandler())  # the outcome says it all
+    logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
     find(application)
     with in_one_line(application):
         management = create_management_app(config, loaded(application))
     checks = management.extensions["petsage"].monitor.checks
-    asked = [check for check in checks if "startup" in check.probes]
-    slowest = max((check.timeout_seconds for check in asked), default=0.0)
-    report = Monitor(asked, limits={**LIMITS, "startup": Limits(slowest)}).report("startup")
+    startup = [check for check in checks if "startup" in check.probes]
+    slowest = max((check.timeout_seconds for check in startup), default=0.0)
+    report = Monitor(startup, limits={**LIMITS, "startup": Limits(slowest)}).report("startup")
     failed = [result for result in report.results if result.status is Status.FAIL]
     if failed:
-        raise ServeError(*(f"startup check {one.name!r} failed: {one.reason}" for one in failed))
+        raise ServeError(*(f"startup check {r.name!r} failed: {r.reason}" for r in failed))

@@ -1,7 +1,7 @@
-"""A reload: the new code is proven in a process of its own, and then takes the old code's place.
+"""A reload: a process of its own tests the new code, which then takes the old code's place.
 
-The arbiter executes `petsage serve` again, in place: its process id stays, it inherits its
-listeners, and its workers stay its children. They serve until the workers of the new code do.
+The arbiter executes `petsage serve` again in the same process: the process id stays, the listeners
+are inherited, and the workers stay its children. They serve until the workers of the new code do.
 """
 
 import json
@@ -25,24 +25,24 @@ from petsage.serving.arbiter import Arbiter
 from petsage.serving.listeners import HANDOVER, Handover
 from petsage.serving.loading import PROVEN
 
-_SAID_BYTES = 64 * 1024
-"""How much of what a test has said last is read."""
+_OUTPUT_BYTES = 64 * 1024
+"""How much of the end of a test's output is read."""
 
 _SIGNALS = {*Arbiter.SIGNALS, signal.SIGCHLD}
 
 
 class ReloadingArbiter(Arbiter):
-    """SIGHUP: tests the new code beside the old one, then executes it."""
+    """The arbiter at SIGHUP: it tests the new code while the old one serves, then executes it."""
 
-    _said: BinaryIO
-    """What the test says."""
+    _output: BinaryIO
+    """What the test prints."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
         self._test: Popen[bytes] | None = None
-        self._answers = False
+        self._has_taken_over = False
         self._retired_at = math.inf
-        # The path as it was called, since a symlink may have been turned since.
+        # The path as it was called: a symlink in it may lead to the new release by now.
         script = Path(sys.argv[0])
         if not os.access(script, os.X_OK):  # python -m petsage
             script = Path(sys.executable).with_name("petsage")
@@ -50,17 +50,18 @@ class ReloadingArbiter(Arbiter):
         self.START_CTX |= {0: path, "args": [path, *sys.argv[1:]]}
         beat = SimpleNamespace(last_update=self._old_beat, close=lambda: None)
         for pid in app.handover.workers:
+            # Their age is what marks the old workers.
             self.WORKERS[pid] = SimpleNamespace(age=-1, probe=False, aborted=False, tmp=beat)
             self.retired.add(pid)
 
     def init_signals(self) -> None:
-        """Also those that came while the code before this one executed it."""
+        """Unblocks the signals, also those that came while the old code executed this one."""
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def handle_term(self) -> None:
-        """The old code knows nothing of this drain, and would say that it is ready: it stops. Who
-        comes before the new code has booted waits for it."""
+        """The old workers know nothing of this drain, and would say that they are ready: they stop.
+        Requests that come before the new workers have booted wait for those."""
         super().handle_term()
         self._stop_old()
 
@@ -73,27 +74,27 @@ class ReloadingArbiter(Arbiter):
         self.log.info("Testing the new code")
         script, serve, *application = self.START_CTX["args"]
         try:
-            # A pipe would fill, a disk may be full.
-            self._said = os.fdopen(os.memfd_create("petsage-test"), "rb")
+            # Not a pipe, which would fill; not a file, whose disk may be full.
+            self._output = os.fdopen(os.memfd_create("petsage-test"), "rb")
             self._test = Popen(  # noqa: S603
                 [script, serve, "--test", *application],
                 env=self.cfg.env_orig,
                 cwd=self.START_CTX["cwd"],
                 stdin=DEVNULL,
-                stdout=self._said,
+                stdout=self._output,
                 stderr=STDOUT,
             )
         except OSError as error:
             self._refuse(str(error))
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Waits for signals as gunicorn does, and looks whether the test has ended meanwhile."""
-        if not self._answers:
+        """Waits for signals as gunicorn does, and acts when the test has ended."""
+        if not self._has_taken_over:
             timeout = 0.1
             self._take_over()
         signals: list[int] = super().wait_for_signals(timeout)
         if self._test and self._test.poll() is not None and self._is_proven(self._test.returncode):
-            self._become(signals)
+            self._execute(signals)
         return signals
 
     def stop(self, graceful: bool = True) -> None:
@@ -118,14 +119,14 @@ class ReloadingArbiter(Arbiter):
         return not reason
 
     def _failure(self, code: int) -> str:
-        """What the test says against the new code. An exit code alone proves nothing: the code may
-        have ended the test, or gunicorn may have reaped it before."""
-        self._said.seek(-min(self._said.seek(0, os.SEEK_END), _SAID_BYTES), os.SEEK_END)
-        said = self._said.read().decode(errors="replace")
-        if not code and PROVEN in said:
+        """Why the test failed; empty if it did not. Its exit code alone proves nothing: the new
+        code may have ended it, or gunicorn may have reaped it."""
+        self._output.seek(-min(self._output.seek(0, os.SEEK_END), _OUTPUT_BYTES), os.SEEK_END)
+        output = self._output.read().decode(errors="replace")
+        if not code and PROVEN in output:
             return ""
-        ended = {-signal.SIGALRM: "the test takes too long"}.get(code, f"exit code {code}")
-        return said.partition("petsage: ")[2] or ended
+        end = {-signal.SIGALRM: "the test takes too long"}.get(code, f"exit code {code}")
+        return output.partition("petsage: ")[2] or end
 
     def _end_test(self) -> None:
         if self._test:
@@ -133,8 +134,8 @@ class ReloadingArbiter(Arbiter):
             self._test.wait()
             self._test = None
 
-    def _become(self, signals: list[int]) -> None:
-        """Executes the new code. What signals have come, and come now, are pending meanwhile."""
+    def _execute(self, signals: list[int]) -> None:
+        """Executes the new code. It gets these signals, and those that come meanwhile."""
         self.log.info("The new code holds: process %d executes it", self.pid)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         for number in [*signals, *super().wait_for_signals(0)]:
@@ -145,30 +146,30 @@ class ReloadingArbiter(Arbiter):
         try:
             os.chdir(self.START_CTX["cwd"])
             for handler in logging.getLogger().handlers:
-                handler.flush()  # its writer ends here, with what is queued
+                handler.flush()  # the thread that writes what is queued ends here
             os.execve(self.START_CTX[0], self.START_CTX["args"], environment)  # noqa: S606
         except OSError as error:
-            signals.clear()  # they are pending, and come again
+            signals.clear()  # they are pending, and come again once they are unblocked
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._refuse(str(error))
 
     def _take_over(self) -> None:
-        """Stops the workers of the old code once all those of the new code have begun to serve, and
-        says so once no request reaches the old code any more."""
+        """Stops the old workers once all new ones have begun to serve. When no request can reach
+        the old code any more, it logs that."""
         new = [worker for pid, worker in self.WORKERS.items() if pid not in self.retired]
         now = time.monotonic()
-        # Until its first beat a worker's file has the time of its making, by the wall's clock.
-        if len(new) < self.num_workers or any(one.tmp.last_update() > now for one in new):
+        # A worker's heartbeat is monotonic time, but until the first beat it is the date.
+        if len(new) < self.num_workers or any(worker.tmp.last_update() > now for worker in new):
             return
         old = self._stop_old()
         # A stopping worker still reads from the connections that it has kept alive.
         if not old or now > self._retired_at + STOP_KEEPALIVE_LINGER + 1:
-            self._answers = True
+            self._has_taken_over = True
             self.log.info("Release %s answers", self.config.release)
             sd_notify(f"STATUS=Release {self.config.release} answers", self.log)
 
     def _stop_old(self) -> list[int]:
-        """Tells the workers of the old code to stop, once; returns those that are left."""
+        """Sends the old workers SIGTERM, once; returns those that are left."""
         old = [pid for pid, worker in self.WORKERS.items() if worker.age < 0]
         if self._retired_at == math.inf:
             self._retired_at = time.monotonic()
@@ -177,6 +178,6 @@ class ReloadingArbiter(Arbiter):
         return old
 
     def _old_beat(self) -> float:
-        """The heartbeat of the old workers: it ends when each should have finished what it had, so
-        that the arbiter kills whoever is left."""
+        """The heartbeat of the old workers. It is set such that the arbiter kills those that are
+        left once the graceful time is over."""
         return self._retired_at + float(self.cfg.graceful_timeout + 1 - self.cfg.timeout)

@@ -1,4 +1,4 @@
-"""The start: refuses what gunicorn would not refuse, then runs gunicorn in this process."""
+"""The start: refuses what gunicorn would accept, then runs gunicorn in this process."""
 
 import gc
 import os
@@ -16,27 +16,28 @@ from petsage.serving.loading import OWN_APPLICATION, ServeError, refuse_patched_
 
 
 def serve(config: Config, application: str = OWN_APPLICATION) -> NoReturn:
-    """Becomes gunicorn, serving PetSage, or the WSGI application named `package.module:app`.
+    """Serves PetSage, or the WSGI application named `package.module:app`, by gunicorn.
 
-    It does so without an exec: a second interpreter would double the time that a start takes.
+    gunicorn runs in this process: a second interpreter would double the time that a start takes.
 
     Raises `ServeError` if an address is taken or cannot be used, `ApplicationError` if there is no
-    such module, `ConfigError` for sockets of systemd's that are not the configured ones, and
+    such module, `ConfigError` if systemd's sockets are not the configured ones, and
     `petsage.FeatureError` as `petsage.create_app` does.
     """
-    # What is opened from now on must not become a standard stream: the log would be written there.
+    # If a standard stream is closed, the next file or socket that is opened would take its place,
+    # and get the log.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(spare)
     refuse_environment()
-    gc.disable()  # until the arbiter is ready: what is imported stays, and is scanned for nothing
+    gc.disable()  # until the arbiter is ready: nothing that is imported could be collected
     find(application)
     handover = Handover.received(config)
     try:
         _run(config, application, handover)
     except PetSageError:
         raise
-    except Exception:  # raised by the application while it is loaded: its author needs the trace
+    except Exception:  # the application's, while it is loaded: its author needs the trace
         traceback.print_exc()
         sys.exit(1)
 

@@ -8,10 +8,10 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from petsage.serving.bell import Bell
-from petsage.serving.connection import Client, Connection
+from petsage.serving.connection import ClientSocket, Connection
 
 BUDGET_BYTES = 16 * 1024 * 1024
-"""So many bytes of requests and answers wait in a worker."""
+"""So many bytes of requests and answers wait in a worker at most."""
 
 _TURN_SECONDS = 0.25
 
@@ -28,7 +28,7 @@ class Waiting(ThreadWorker):
         super().init_process()
 
     def _wait(self, conn: Connection, react: Any, seconds: float, events: int = EVENT_READ) -> None:
-        """A connection waits from now on, behind all others."""
+        """From now on this connection waits, as the last of all."""
         conn.react = react
         conn.since = time.monotonic()
         conn.until = conn.since + seconds
@@ -47,17 +47,17 @@ class Waiting(ThreadWorker):
             self.poller.register(conn.sock, events, partial(self._ready, conn))
         conn.events = events
 
-    def _ready(self, conn: Connection, _client: Client) -> None:
+    def _ready(self, conn: Connection, _client: ClientSocket) -> None:
         if conn.events:  # it may have been closed in this very turn
             conn.react(conn)
 
     def _hold(self, conn: Connection, held_bytes: int) -> None:
-        """A connection holds so many bytes now. All that wait together have a budget: beyond it
-        those that hold any are closed, the one first that has waited longest."""
+        """From now on this connection holds so many bytes. If all of them together exceed the
+        budget, those that hold any are closed, beginning with the one that has waited longest."""
         self.held_bytes += held_bytes - conn.held_bytes
         conn.held_bytes = held_bytes
         if self.held_bytes > BUDGET_BYTES:
-            for holder in [one for one in self.waiting if one.held_bytes]:
+            for holder in [conn for conn in self.waiting if conn.held_bytes]:
                 self._close(holder)
                 if self.held_bytes <= BUDGET_BYTES:
                     return
@@ -67,10 +67,10 @@ class Waiting(ThreadWorker):
         self.waiting.pop(conn, None)
         self.held_bytes -= conn.held_bytes
         self.nr_conns -= 1
-        conn.sock.let_go()
+        conn.sock.dispose()
 
     def _close_oldest(self) -> None:
-        """Closes what has waited longest, unless what it waits for has just come."""
+        """Closes the connection that has waited longest, unless it can go on now."""
         oldest = next(iter(self.waiting))
         oldest.react(oldest)
         if next(iter(self.waiting), None) is oldest:
@@ -87,15 +87,15 @@ class Waiting(ThreadWorker):
             key.data(key.fileobj)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Closes what has waited too long, or all that waits."""
+        """Closes the connections that have waited too long; with `force` all that wait."""
         now = time.monotonic()
         if now < self._turn_at and not force:
             return
         self._turn_at = now + _TURN_SECONDS
         for conn in list(self.waiting):
-            if force or conn.until <= now or self.is_in_vain(conn, now):
+            if force or conn.until <= now or self.should_close(conn, now):
                 self._close(conn)
 
-    def is_in_vain(self, conn: Connection, now: float) -> bool:
-        """Whether a connection had better not wait any longer."""
+    def should_close(self, conn: Connection, now: float) -> bool:
+        """Whether to close a connection before its time is over."""
         return False

@@ -1,4 +1,4 @@
-"""PetSage's worker: behind its gate, with a stop that loses nothing, and JSON errors."""
+"""PetSage's worker: a gate before it, a stop that loses nothing, and errors as JSON."""
 
 import faulthandler
 import logging
@@ -29,7 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
 
 
 class Worker(Gate):
-    """A worker of an instance."""
+    """An application worker, or the probe worker."""
 
     app: Any
     """The `Application` of `petsage.serving.application`."""
@@ -41,7 +41,7 @@ class Worker(Gate):
         kept, other = (management, main) if self.probe else (main, management)
         other.close()
         self.sockets = [kept]
-        sys.stdout, sys.stderr = logs.streams()  # also what the application prints waits for nobody
+        sys.stdout, sys.stderr = logs.streams()  # whatever the application prints is queued too
         super().init_process()
 
     def thread_count(self) -> int:
@@ -67,7 +67,7 @@ class Worker(Gate):
     def begin_request(self, req: Any) -> None:
         """Log lines carry the request's ID. In a drain each answer is its connection's last."""
         logs.request_headers.set(req.headers)
-        req._expected_100_continue = False  # the gate has said it, or has the whole body
+        req._expected_100_continue = False  # the gate has sent 100 Continue, or has the whole body
         if scoreboard.draining:
             req.force_close()
 
@@ -77,20 +77,20 @@ class Worker(Gate):
             scoreboard.finished_at = time.monotonic()
 
     def notify(self) -> None:
-        """Looks whether it is wedged: while nobody waits, long requests harm nobody."""
+        """Ends the worker if it is stuck. While nobody waits, long requests do no harm."""
         super().notify()
         since = self.slot.full_since
         if since and self.alive and not self.probe and self.slot.waited_at >= since:
             seconds = time.monotonic() - since
             if seconds >= (self.app.config.stuck_seconds or math.inf):
-                self._end_wedged(seconds)
+                self._end_stuck(seconds)
 
-    def _end_wedged(self, seconds: float) -> NoReturn:
+    def _end_stuck(self, seconds: float) -> NoReturn:
         """Logs the stacks of its threads, and ends; the arbiter replaces it."""
         if scoreboard.replaced_at <= scoreboard.finished_at:
             scoreboard.replaced_at = time.monotonic()
         event = (
-            f"Worker {self.pid} is replaced: all its threads are busy for {seconds:.0f} s"
+            f"Worker {self.pid} is replaced: all its threads have been busy for {seconds:.0f} s"
             " while connections wait"
         )
         log = self.log.error_log
@@ -103,8 +103,8 @@ class Worker(Gate):
     def set_accept_enabled(self, enabled: bool) -> None:
         """A worker that stops accepts what waits in the listener's queue, then closes the listener.
 
-        The kernel resets what waits in a queue when its last holder closes it. A connection that
-        comes later is refused, and the proxy goes elsewhere.
+        When the last process closes a listener, the kernel resets the connections in its queue. One
+        that comes later is refused, and the proxy goes elsewhere.
         """
         if self.alive:
             super().set_accept_enabled(enabled)

@@ -177,8 +177,8 @@ def test_sockets_at_other_addresses_are_refused_in_one_line_and_stay(host):
     assert host.systemctl("start", "petsage", check=False).returncode
     assert host.show("ExecMainStatus") == "78"
     assert (
-        "petsage: the sockets handed over are 127.0.0.1:8000, 127.0.0.1:8001; needed is one at "
-        "PETSAGE_BIND, 127.0.0.1:8002, and one at PETSAGE_MANAGEMENT_BIND, 127.0.0.1:8001\n"
+        "petsage: the sockets handed over are 127.0.0.1:8000, 127.0.0.1:8001; PETSAGE_BIND "
+        "needs one at 127.0.0.1:8002, PETSAGE_MANAGEMENT_BIND one at 127.0.0.1:8001\n"
     ) in host.journal()
 
 

@@ -318,7 +318,9 @@ def test_a_wedged_worker_is_named_and_replaced_and_its_stacks_are_logged(folder)
         assert wedged not in service.workers()
         (line,) = [x for x in service.log.read_text().splitlines() if "is replaced" in x]
         logged = json.loads(line)
-        assert logged["event"].startswith(f"Worker {wedged} is replaced: all its threads are busy")
+        assert logged["event"].startswith(
+            f"Worker {wedged} is replaced: all its threads have been busy"
+        )
         assert "odd.py" in logged["trace"]
         assert whole(service, workers=1)
 

@@ -12,7 +12,7 @@ def enough_after(data: bytes) -> int | None:
     arrival = Arrival()
     for count, byte in enumerate(data, 1):
         arrival.data.append(byte)
-        if arrival.is_enough():
+        if arrival.can_begin():
             return count
     return None
 
@@ -34,7 +34,7 @@ def enough_after(data: bytes) -> int | None:
 def test_a_request_is_enough_with_its_last_byte(request_):
     assert enough_after(request_) == len(request_)
     arrival = Arrival(request_ + b"GET /next HTTP/1.1\r\n")
-    assert arrival.is_enough()
+    assert arrival.can_begin()
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_what_will_be_refused_or_is_large_does_not_wait_for_an_end(refused):
 )
 def test_a_client_that_waits_for_a_hundred_is_known(head, expects):
     arrival = Arrival(head)
-    assert not arrival.is_enough()
+    assert not arrival.can_begin()
     assert arrival.expects_continue == expects

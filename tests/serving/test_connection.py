@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from petsage.serving.connection import UNSENT_BYTES, Client
+from petsage.serving.connection import UNSENT_BYTES, ClientSocket
 
 
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair()
     crowded = threading.Event()
-    client = Client(ours, crowded.is_set)
+    client = ClientSocket(ours, crowded.is_set)
     theirs.settimeout(10)
     with theirs:
         yield client, theirs, crowded
-        client.let_go()
+        client.dispose()
 
 
 def received(client, theirs, count):
@@ -131,7 +131,7 @@ def test_a_connection_that_ends_takes_its_files_with_it(pair):
         file.truncate(3_000_000)
         client.sendfile(file, 0, 3_000_000)
     assert descriptors() == before + 1
-    client.let_go()
+    client.dispose()
     assert descriptors() == before - 1
 
 

@@ -59,10 +59,7 @@ def refused(sockets, main, management, **settings):
     settings |= {"PETSAGE_BIND": main, "PETSAGE_MANAGEMENT_BIND": management}
     code, error = started_with(sockets, **settings)
     start = "petsage: the sockets handed over are "
-    end = (
-        f"; needed is one at PETSAGE_BIND, {main}, and one at PETSAGE_MANAGEMENT_BIND, "
-        f"{management}\n"
-    )
+    end = f"; PETSAGE_BIND needs one at {main}, PETSAGE_MANAGEMENT_BIND one at {management}\n"
     assert (code, error[: len(start)], error[-len(end) :]) == (78, start, end)
     return error[len(start) : -len(end)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from petsage.address import Address
 from petsage.config import Config
-from petsage.serving.listeners import opened
+from petsage.serving.listeners import new_listeners
 from petsage.serving.loading import ServeError
 from tests.fakes import in_a_child
 from tests.support import PETSAGE, environment_of, free_port
@@ -23,7 +23,7 @@ def listening(main: Address, management: Address | None = None) -> Iterator[list
     """The main and the management listener of a start."""
     management = management or Address("127.0.0.1", free_port())
     with ExitStack() as stack:
-        descriptors = opened(Config(bind=main, management_bind=management), backlog=8)
+        descriptors = new_listeners(Config(bind=main, management_bind=management), backlog=8)
         yield [stack.enter_context(socket.socket(fileno=one)) for one in descriptors]
 
 
