@@ -15,7 +15,7 @@ from marshmallow import ValidationError
 from petsage import sockets
 from petsage.checks import CheckFailed
 from petsage.dependencies import schemes
-from petsage.dependencies.network import CA, trust
+from petsage.dependencies.network import CA, tls_context
 from petsage.dependencies.schemes import Location, Run, Scheme, option
 
 _MYSQL_QUERY = {
@@ -28,16 +28,16 @@ _REPLY_BYTES = 1024
 
 
 def postgresql(location: Location) -> Run:
-    """`SELECT 1`, of a URL that means what it means to `psql`."""
+    """`SELECT 1`. The URL means what it means to `psql`."""
     from petsage.dependencies.postgresql import make_run
 
     return make_run(location)
 
 
 def mysql(location: Location) -> Run:
-    """`SELECT 1`. The query takes the parameters of PyMySQL's TLS, as `?ssl_ca=/path`."""
-    given = schemes.read(location.query, _MYSQL_QUERY, "parameter in its query")
-    del given["charset"]  # of many applications' URLs; no text is sent or received
+    """`SELECT 1`. The query takes PyMySQL's parameters for TLS, such as `?ssl_ca=/path`."""
+    given = schemes.read_pairs(location.query, _MYSQL_QUERY, "parameter in its query")
+    del given["charset"]  # many URLs have it; here no text is sent or received
     tls = {name.removeprefix("ssl_"): value for name, value in given.items() if value is not None}
     if "check_hostname" in tls and not tls.keys() & {"ca", "capath"}:  # PyMySQL would ignore it
         raise ValidationError("ssl_check_hostname needs ssl_ca or ssl_capath beside it")
@@ -49,7 +49,7 @@ def mysql(location: Location) -> Run:
         connection: Any = pymysql.Connection(
             host=location.host,
             user=location.user,
-            password=location.password.encode(),  # text it would encode in Latin-1
+            password=location.password.encode(),  # PyMySQL encodes text in Latin-1
             database=unquote(location.path.removeprefix("/")) or None,
             ssl=tls or None,
             defer_connect=True,
@@ -66,16 +66,17 @@ def mysql(location: Location) -> Run:
 
 
 def sqlite(location: Location) -> Run:
-    """Reads the file's schema: `SELECT 1` alone would hold for a file that is no database."""
+    """Reads the file's schema: `SELECT 1` alone would succeed on a file that is no database."""
     path = unquote(location.path.removeprefix("/"))
 
     def run() -> None:
         import sqlite3
 
-        # Absolute, since a file that is named :memory: would be none.
+        # Absolute, since SQLite takes the name :memory: for a database that is no file.
         url = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
-        # A database in WAL mode that nobody has open: whoever opens it creates two files, and only
-        # who may write the database removes them.
+        # Whoever opens a database in WAL mode creates two files beside it, and only a user who may
+        # write the database removes them. `immutable` creates none: it is for one that nobody has
+        # open.
         if _in_wal_mode(path) and not Path(f"{path}-shm").exists():
             if not os.access(Path(path).parent, os.W_OK):
                 raise CheckFailed("it is in WAL mode, and its folder cannot be written")
@@ -95,8 +96,8 @@ def _in_wal_mode(path: str) -> bool:
 def redis(location: Location) -> Run:
     """`PING`, after `AUTH` if the URL has a user or a password.
 
-    Spoken here and not by a driver: it is three lines of the protocol, and drivers bound each read,
-    but not the whole answer."""
+    It needs no driver: it is three lines of the protocol, and drivers bound each read, but not the
+    whole answer."""
     login = (location.user, location.password) if location.user else (location.password,)
     database = int(location.path.removeprefix("/") or 0)
     commands = [("AUTH", *login)] if any(login) else []
@@ -105,7 +106,7 @@ def redis(location: Location) -> Run:
 
     def run() -> None:
         deadline = location.deadline()
-        with sockets.opened(location.host, location.port, deadline, trust(location)) as sock:
+        with sockets.opened(location.host, location.port, deadline, tls_context(location)) as sock:
             wire = sockets.Wire(sock, deadline)
             for command in commands:
                 wire.sendall(_redis_command(command))

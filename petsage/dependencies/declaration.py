@@ -1,7 +1,7 @@
 """Dependencies: a URL becomes a check.
 
-The text after a stray `#`, `?` or `@` in a URL is a piece of somebody's password, and so may be the
-text in the place of a scheme or of an option: no message repeats any of it.
+The text after a stray `#`, `?` or `@` in a URL is a piece of somebody's password, and the text in
+the place of a scheme or an option may be one. So no message repeats any of them.
 """
 
 import re
@@ -20,7 +20,7 @@ from petsage.checks import NAME, PROBES, SMOKE_TEST, Check
 from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
 from petsage.dependencies.password_file import password_in
-from petsage.dependencies.schemes import Location, Run, Scheme, option, read, scheme_of
+from petsage.dependencies.schemes import Location, Run, Scheme, option, read_pairs, scheme_of
 from petsage.dependencies.scrubbing import scrubbed, secrets_of
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
@@ -72,7 +72,7 @@ def declared_checks(text: str) -> tuple[Check, ...]:
     Raises `marshmallow.ValidationError` with a line for each problem, none with a piece of a URL.
     """
     entries = enumerate(text.removeprefix("\ufeff").split(), 1)
-    checks = _each(starmap(_entry, entries))
+    checks = _all(starmap(_entry, entries))
     names = Counter([SMOKE_TEST, *(check.name for check in checks)])
     if twice := [name for name, times in names.items() if times > 1]:
         raise ValidationError([f"check {name!r}: the name is taken" for name in twice])
@@ -80,22 +80,22 @@ def declared_checks(text: str) -> tuple[Check, ...]:
 
 
 def checks_from_urls(urls: Iterable[str]) -> tuple[Check, ...]:
-    """The checks that these URLs declare. Each is named after its scheme, host and port; from the
-    second of the same name on, `-2`, `-3` and so on are added.
+    """The checks that these URLs declare. Each is named after its scheme, host and port; `-2`, `-3`
+    and so on tell those of the same name apart.
 
     Raises `marshmallow.ValidationError` with a line for each problem, none with a piece of a URL.
     """
     named: dict[str, Check] = {}
     numbered = enumerate(urls, 1)
-    for check in _each((f"URL {number}", partial(_made, url, "")) for number, url in numbered):
+    for check in _all((f"URL {number}", partial(_check, url, "")) for number, url in numbered):
         others = (f"{check.name}-{number}" for number in count(2))
         name = check.name if check.name not in named else next(n for n in others if n not in named)
         named[name] = replace(check, name=name)
     return tuple(named.values())
 
 
-def _each(labelled: Iterable[tuple[str, Callable[[], Check]]]) -> list[Check]:
-    """What each makes. Raises the problems of all, each behind its label."""
+def _all(labelled: Iterable[tuple[str, Callable[[], Check]]]) -> list[Check]:
+    """The checks that all of these make. Raises all their problems, each behind its label."""
     checks: list[Check] = []
     problems: list[str] = []
     for label, make in labelled:
@@ -109,7 +109,7 @@ def _each(labelled: Iterable[tuple[str, Callable[[], Check]]]) -> list[Check]:
 
 
 def _entry(number: int, entry: str) -> tuple[str, Callable[[], Check]]:
-    """A label, and what makes the check."""
+    """The label of an entry, and what makes its check."""
     name, _, url = entry.partition("=")
     problems = [hint for pattern, hint in _HINTS if re.search(pattern, entry)]
     # The text before the = is a name only if a URL follows; otherwise it may be a piece of a URL.
@@ -117,22 +117,22 @@ def _entry(number: int, entry: str) -> tuple[str, Callable[[], Check]]:
         problems.append(f"must be name=scheme://..., {_ENCODED}")
     if problems:
         return f"entry {number}", partial(_refuse, problems[0])
-    return f"check {name!r}", partial(_made, url, name)
+    return f"check {name!r}", partial(_check, url, name)
 
 
 def _refuse(problem: str) -> NoReturn:
     raise ValidationError(problem)
 
 
-def _made(url: str, name: str) -> Check:
-    if not (found := _URL.fullmatch(url)):
+def _check(url: str, name: str) -> Check:
+    if not (match := _URL.fullmatch(url)):
         raise ValidationError(f"must be scheme://..., {_ENCODED}")
-    word, rest, fragment = found["scheme"].lower(), found["rest"], found["fragment"] or ""
+    word, rest, fragment = match["scheme"].lower(), match["rest"], match["fragment"] or ""
     scheme = scheme_of(word, SCHEMES)
     place = _place(scheme, rest, fragment)
     known = {**OPTIONS, **scheme.options}
     known |= _PASSWORD_FILE if "(?P<password>" in scheme.pattern else {}
-    options = read(fragment, known, "option", *scheme.problems())
+    options = read_pairs(fragment, known, "option", *scheme.problems())
     own = {option: options[option] for option in scheme.options}
     location = Location(word, *place, options["timeout"], own)
     name = name or _name(location)
@@ -148,11 +148,11 @@ def _made(url: str, name: str) -> Check:
 
 def _place(scheme: Scheme, rest: str, fragment: str) -> tuple[str, int, str, str, str, str]:
     """The host, port, user, password, path and query of a `Location`."""
-    found = re.fullmatch(scheme.pattern, rest)
-    part = defaultdict(str, found.groupdict("") if found else {})
+    match = re.fullmatch(scheme.pattern, rest)
+    part = defaultdict(str, match.groupdict("") if match else {})
     encoded = not _NOT_ENCODED.search(rest) and re.fullmatch(r"[!-?A-~]*", fragment)
-    is_text = "\ufffd" not in unquote(rest)  # which stands for what is not UTF-8
-    if not (found and encoded and is_text and int(part["port"] or 1) in _PORTS):
+    is_text = "\ufffd" not in unquote(rest)  # which replaces what is not UTF-8
+    if not (match and encoded and is_text and int(part["port"] or 1) in _PORTS):
         raise ValidationError(f"must be of the form {scheme.form}, {_ENCODED}")
     host = re.sub(r"^\[([^,]*)\]$", r"\1", part["host"])
     login = unquote(part["user"]), unquote(part["password"])
@@ -160,19 +160,19 @@ def _place(scheme: Scheme, rest: str, fragment: str) -> tuple[str, int, str, str
 
 
 def _run(scheme: Scheme, location: Location, file: Path | None) -> Run:
-    """What asks this location, by the password in the file if there is one."""
+    """The run that asks this location, with the password of the file if there is one."""
 
-    @lru_cache(maxsize=1)  # what it makes may be expensive, as a TLS context is
-    def made(password: str) -> Run:
+    @lru_cache(maxsize=1)  # a run may hold what is expensive to make, such as a TLS context
+    def run_with(password: str) -> Run:
         secrets = secrets_of(location.user, password, location.query)
         return scrubbed(scheme.run_at(replace(location, password=password)), secrets)
 
-    run = made(location.password)
+    run = run_with(location.password)
     if file is None:
         return run
     if location.password or "password" in dict(parse_qsl(location.query, True)):
         raise ValidationError("password-file: the URL itself has a password")
-    return scrubbed(lambda: made(password_in(file))(), secrets_of("", "", ""))
+    return scrubbed(lambda: run_with(password_in(file))(), secrets_of("", "", ""))
 
 
 def _name(location: Location) -> str:

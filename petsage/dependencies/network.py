@@ -23,6 +23,8 @@ MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 _DAY_SECONDS = 86400
+_EXPIRED = 10  # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED
+_NO_CHECK_TIME = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME
 _MYSQL = (
     "port 3306: MySQL refuses a host after max_connect_errors connections without a login; "
     "declare mysql:// instead of tcp://"
@@ -31,22 +33,22 @@ _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def http_get(location: Location) -> Run:
-    """GETs the URL. Redirects are followed on the same scheme, host and port only; one that leads
-    elsewhere is an answer like any other."""
+    """GETs the URL. It follows redirects to the same scheme, host and port; any other redirect is
+    an answer like others."""
     login = b64encode(f"{location.user}:{location.password}".encode()).decode()
     given = location.user or location.password
     headers = (("Authorization", f"Basic {login}"),) if given else ()
     allowed, expected = location.options["status"], location.options["expect"]
     bodies = range(100, 600) if expected else ()
     path, secure = _path(location.path, location.query), location.scheme == "https"
-    begin = client.Target("", path, location.host, location.port, secure)
+    start = client.Target("", path, location.host, location.port, secure)
 
     def get() -> None:
         deadline = location.deadline()
-        asking = client.Client(headers, trust(location), bodies)
-        target = begin
+        http = client.Client(headers, tls_context(location), bodies)
+        target = start
         for _ in range(1 + MAX_REDIRECTS):
-            answer = _answer(asking, target, deadline)
+            answer = _answer(http, target, deadline)
             redirected = _redirected(target, answer)
             if redirected is None:
                 return _judge(answer, allowed, expected)
@@ -56,20 +58,20 @@ def http_get(location: Location) -> Run:
     return get
 
 
-def _answer(asking: client.Client, target: client.Target, deadline: float) -> client.Answer:
+def _answer(http: client.Client, target: client.Target, deadline: float) -> client.Answer:
     try:
-        return asking.get(target, sockets.addresses_of(target.host), sockets.seconds_left(deadline))
+        return http.get(target, sockets.addresses_of(target.host), sockets.seconds_left(deadline))
     except client.NoAnswer as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
-        raise CheckFailed("answered what is not HTTP") from None  # its words are the peer's
+        raise CheckFailed("answered what is not HTTP") from None  # the message would be the peer's
 
 
 def _redirected(target: client.Target, answer: client.Answer) -> str | None:
-    """Path and query of a redirect, or None if there is none or it leads off the host."""
+    """Path and query of a redirect; None if it is no redirect, or leads to another host or port."""
     if answer.status not in _REDIRECTS or not (to := answer.headers.get("location")):
         return None
-    # As browsers do: bytes that no URL may have are encoded. http.client reads them as Latin-1.
+    # Like a browser, it encodes bytes that no URL may have. http.client has read them as Latin-1.
     to = quote(to.strip().encode("latin-1"), safe=string.punctuation)
     scheme, port = ("https", 443) if target.secure else ("http", 80)
     try:
@@ -90,12 +92,12 @@ def _judge(answer: client.Answer, allowed: range, expected: Expectation | None) 
         wanted = "-".join(str(end) for end in sorted({allowed[0], allowed[-1]}))
         raise CheckFailed(f"answered {answer.status}, not {wanted}")
     if expected and (breach := expected(answer)):
-        # What was seen instead is the peer's: it may repeat a secret.
+        # Not what was seen instead: that is the peer's, and may repeat a secret.
         raise CheckFailed(f"{breach.where} is not {breach.expected}")
 
 
 def tcp(location: Location) -> Run:
-    """Connects."""
+    """Connects, and closes the connection."""
     warnings = [_MYSQL] if location.port == 3306 else []
 
     def connect() -> None:
@@ -108,31 +110,31 @@ def tcp(location: Location) -> Run:
 
 
 def tls(location: Location) -> Run:
-    """Verifies the certificate: its chain, its name, and how many days all of it is still valid."""
+    """Verifies the certificate: its chain, its name, and for how many days the chain is valid."""
 
     def verify() -> None:
         deadline = location.deadline()
         try:
-            ends = _ends(location, deadline)
+            expiries = _expiries(location, deadline)
         except ssl.SSLCertVerificationError as error:
-            if error.verify_code != 10:  # X509_V_ERR_CERT_HAS_EXPIRED
+            if error.verify_code != _EXPIRED:
                 raise
-            # X509_V_FLAG_NO_CHECK_TIME: Python shows no date of a certificate that is not verified.
-            ends = _ends(location, deadline, flags=0x200000)
-        name = "certificate" if min(ends) == ends[0] else "a certificate of its chain"
-        _judge_days(name, min(ends) - time.time(), location.options["days"])
+            # Python shows no date of a certificate that failed: so again, without a check of time.
+            expiries = _expiries(location, deadline, _NO_CHECK_TIME)
+        name = "certificate" if min(expiries) == expiries[0] else "a certificate of its chain"
+        _judge_days(name, min(expiries) - time.time(), location.options["days"])
 
     return verify
 
 
-def trust(location: Location) -> ssl.SSLContext | None:
-    """Who is trusted there; None if the scheme has no TLS."""
+def tls_context(location: Location) -> ssl.SSLContext | None:
+    """How to make TLS with this location; None if its scheme has no TLS."""
     has_tls = "ca" in location.options
     return ssl.create_default_context(cafile=location.options["ca"]) if has_tls else None
 
 
-def _ends(location: Location, deadline: float, flags: int = 0) -> list[float]:
-    """When each certificate of the verified chain ends, the server's own first."""
+def _expiries(location: Location, deadline: float, flags: int = 0) -> list[float]:
+    """When each certificate of the verified chain expires, the server's own first."""
     context = ssl.create_default_context(cafile=location.options["ca"])
     context.verify_flags |= flags
     name = location.host.rstrip(".")
@@ -146,12 +148,12 @@ def _ends(location: Location, deadline: float, flags: int = 0) -> list[float]:
         try:
             sock.do_handshake()
         except OSError as error:
-            # A server that demands a certificate of its client ends the handshake, but by then its
-            # own has come, and is verified.
-            ended = not isinstance(error, ssl.SSLCertVerificationError | TimeoutError)
-            if not (ended and verified()):
+            # A server that demands a client's certificate ends the handshake. By then its own has
+            # come, and is verified.
+            is_refused = not isinstance(error, ssl.SSLCertVerificationError | TimeoutError)
+            if not (is_refused and verified()):
                 raise
-        return [ssl.cert_time_to_seconds(one.get_info()["notAfter"]) for one in verified()]
+        return [ssl.cert_time_to_seconds(cert.get_info()["notAfter"]) for cert in verified()]
 
 
 def _judge_days(name: str, left: float, days: int) -> None:
@@ -168,7 +170,7 @@ def _days(seconds: float) -> str:
 
 
 def dns(location: Location) -> Run:
-    """Resolves the name as any program of this machine does."""
+    """Resolves the name, as any program on this machine does."""
 
     def resolve() -> None:
         sockets.addresses_of(location.host)
@@ -177,19 +179,19 @@ def dns(location: Location) -> Run:
 
 
 def disk(location: Location, measure: Callable[[str], os.statvfs_result] = os.statvfs) -> Run:
-    """Holds if so many bytes, or such a share of bytes and of inodes, are free for a user without
-    privileges. A size wants one free inode."""
+    """Passes if so many bytes, or such a share of the bytes and of the inodes, are free for a user
+    without privileges. If a size is wanted, one free inode is enough."""
 
     def run() -> None:
-        found = measure(unquote(location.path))
+        usage = measure(unquote(location.path))
         share, size_bytes = location.options["free"]
-        free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        free, total = usage.f_bavail * usage.f_frsize, usage.f_blocks * usage.f_frsize
         wanted = share * total + size_bytes
         if free < wanted:
             raise CheckFailed(f"{_size(free)} free of {_size(total)}, wanted {_size(wanted)}")
-        inodes = share * found.f_files + min(size_bytes, 1)
-        if found.f_files and found.f_favail < inodes:  # some file systems do not count them
-            free, total = found.f_favail, found.f_files
+        inodes = share * usage.f_files + min(size_bytes, 1)
+        if usage.f_files and usage.f_favail < inodes:  # some file systems do not count them
+            free, total = usage.f_favail, usage.f_files
             raise CheckFailed(f"{free} free inodes of {total}, wanted {math.ceil(inodes)}")
 
     return run
@@ -217,14 +219,14 @@ def _ca(text: str) -> str:
 CA = option("(?s).+", _ca, "the path of a readable file of certificates in PEM")
 """Whom to trust instead of the system's authorities."""
 EXPECT = option("(?s).*", expectation, EXPECTATION_FORMS)
-"""What the answer must be besides."""
-STATUS = option("[0-9-]+", statuses, "a status or a range, as 204 or 200-399", range(200, 400))
+"""What the answer must be, besides its status."""
+STATUS = option("[0-9-]+", statuses, "a status or a range, such as 204 or 200-399", range(200, 400))
 DAYS = option("[0-9]{1,4}", int, "a whole number of days from 0 to 9999", 14)
 """How many days the certificate must be valid for."""
 FREE = option(
     "(?:100|[0-9]{1,2})%|[0-9]{1,15}(?:[KMGT]iB)?",
     _free,
-    "a share as 10%, or a size as 500MiB, 2GiB or in bytes",
+    "a share such as 10%, or a size such as 500MiB, 2GiB or a number of bytes",
     (0.1, 0),
 )
 """How much space must be free."""

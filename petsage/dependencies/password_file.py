@@ -1,4 +1,4 @@
-"""A password that is the content of a file: a secret that a cluster mounts, and may change."""
+"""A password that is a file's content: a secret that a cluster mounts, and may change."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ _BYTES = 4096
 
 
 def password_in(path: Path) -> str:
-    """The password in this file, without the end of its line.
+    """The password in this file, without the line end.
 
-    Raises `CheckFailed`, whose message has neither the path nor a piece of what is in the file.
+    Raises `CheckFailed`. Its message has neither the path nor any of the content.
     """
     try:
         with path.open("rb") as file:

@@ -21,16 +21,15 @@ from petsage.dependencies.schemes import Location, Run
 _PORT = 5432
 _EVENTS = {pq.PollingStatus.READING: select.POLLIN, pq.PollingStatus.WRITING: select.POLLOUT}
 
-# libpq asks the next host of a server that cannot accept connections now. Whatever else a server
-# refuses is the answer.
+# If a server cannot accept connections now, libpq asks the next host. Any other refusal is final.
 _REFUSED = re.compile(r"FATAL: (?!.*the database system is)")
 
 
 def make_run(location: Location) -> Run:
-    """`SELECT 1`. The URL means what it means to `psql`, with several hosts, unix sockets and
-    connection parameters in its query, as `?sslmode=verify-full`."""
+    """`SELECT 1`. The URL means what it means to `psql`: it may have several hosts, unix sockets,
+    and connection parameters in its query, such as `?sslmode=verify-full`."""
     parameters = _parameters(location)
-    # psycopg does not know the sockets that libpq finds by a name and no path.
+    # psycopg does not know abstract sockets, which libpq finds by a name without a path.
     abstract = str(parameters.get("host", "")).startswith("@")
 
     def run() -> None:
@@ -54,7 +53,8 @@ def _parameters(location: Location) -> ConnDict:
 
 
 def _ask(deadline: float, parameters: ConnDict, share: float) -> None:
-    """Connects to one address in its share of the time, and asks it until the deadline."""
+    """Connects to one address until the end of its share of the time, and queries it until the
+    deadline."""
     connection = pq.PGconn.connect_start(make_conninfo("", **parameters).encode())
     try:
         _connect(connection, share)

@@ -1,4 +1,4 @@
-"""What a URL scheme is: the form of its URLs, its options, and how its dependencies are asked."""
+"""What a URL scheme is: the form of its URLs, its options, and how it asks a dependency."""
 
 import re
 import time
@@ -21,8 +21,8 @@ GROUP = "petsage.dependencies"
 Run = Callable[[], object]
 """Asks a dependency once, and raises if it is unwell."""
 
-# The pieces of a scheme's pattern. Only one @ is allowed, the one before the host: any other
-# belongs to a password with a #, ? or / that is not encoded, and the URL is refused for that.
+# The pieces of a scheme's pattern. Only one @ is allowed, the one before the host. Any other
+# belongs to a password with a #, ? or / that is not encoded: then the URL is refused.
 AUTH = r"(?:(?P<user>[^:/?@]*)(?::(?P<password>[^/?@]*))?@)?"
 HOST_NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
 IPV6 = r"\[[0-9A-Fa-f:.]+\]"
@@ -36,7 +36,7 @@ PATTERN = AUTH + HOST + PORT + PATH + QUERY
 def option(
     pattern: str, parse: Callable[[str], Any], must: str, default: Any = None
 ) -> fields.Field[Any]:
-    """An option of a URL: a text of this pattern, which `parse` reads, or raises `ValueError`.
+    """An option of a URL: a text of this pattern that `parse` reads without a `ValueError`.
 
     The message says what would be right (`must be {must}`), and never repeats the text.
     """
@@ -52,7 +52,7 @@ def option(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Location:
-    """Where a declared URL points. Its `repr` shows nothing of it."""
+    """Where a declared URL points. Its `repr` shows no field, since some are secret."""
 
     scheme: str
     host: str
@@ -94,7 +94,8 @@ class Scheme:
     `location.deadline()`, keep no connection, and import its driver only when it is called."""
 
     pattern: str = PATTERN
-    """A regular expression with these groups for the text between `://` and the fragment."""
+    """A regular expression for the text between `://` and the fragment. Its groups are some of the
+    default's."""
 
     port: int = 0
     """The default port."""
@@ -106,12 +107,12 @@ class Scheme:
     """The modules that it needs: if one is missing, the start is refused."""
 
     install: str = ""
-    """What `pip install` needs as argument to install them."""
+    """The argument with which `pip install` installs them."""
 
     def problems(self) -> list[str]:
-        """The command that installs the missing driver, if it is missing.
+        """A line with the command that installs the driver, if it is missing.
 
-        It imports the driver, before any fork and any deadline: no first run waits for that.
+        It imports the driver before any fork and any deadline, so that no run waits for that.
         """
         try:
             for module in self.modules:
@@ -121,39 +122,39 @@ class Scheme:
         return []
 
     def run_at(self, location: Location) -> Run:
-        """What asks this location. Raises `ValidationError` if the scheme refuses it."""
+        """The run that asks this location. Raises `ValidationError` if the scheme refuses it."""
         try:
             return self.make_run(location)
         except ValidationError:
             raise
-        except Exception as error:  # another package's, so its message may hold anything
+        except Exception as error:  # of another package: its message may hold anything
             raise ValidationError(f"is refused by its scheme ({type(error).__name__})") from None
 
 
-def read(
+def read_pairs(
     text: str, known: Mapping[str, fields.Field[Any]], word: str, *problems: str
 ) -> dict[str, Any]:
     """The values of `name=value&…`, and the defaults of the names that are not in the text.
 
-    `word` says what a name is. Raises `ValidationError` with a line for each problem, behind the
-    `problems` that are known already.
+    `word` is what a message calls a name. Raises `ValidationError` with a line for each problem,
+    after the `problems` that are known already.
     """
-    found = [*problems]
+    lines = [*problems]
     given: dict[str, str] = {}
     for piece in filter(None, text.split("&")):
         name, _, value = piece.partition("=")
         if name not in known:
-            found.append(f"unknown {word}{nearest(name, known)}")
+            lines.append(f"unknown {word}{nearest(name, known)}")
         elif name in given:
-            found.append(f"{name} is given twice")
+            lines.append(f"{name} is given twice")
         given[name] = unquote(value)
     try:
         values: dict[str, Any] = Schema.from_dict({**known})(unknown=EXCLUDE).load(given)
     except ValidationError as error:
         for name, messages in error.messages_dict.items():
-            found += [f"{name} {message}" for message in messages]
-    if found:
-        raise ValidationError(found)
+            lines += [f"{name} {message}" for message in messages]
+    if lines:
+        raise ValidationError(lines)
     return values
 
 

@@ -9,10 +9,10 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from petsage.checks import CheckFailed, CheckWarns, Value
 from petsage.dependencies.schemes import Run
 
-# Where CPython's own source raised the error, as in "[SSL] … (_ssl.c:1006)".
+# The line of CPython's source that raised the error, as in "[SSL] … (_ssl.c:1006)".
 _SOURCE_LINE = re.compile(r" ?\(_\w+\.c:\d+\)|_\w+\.c:\d+: ")
 # Values of libpq's and PyMySQL's parameters: "SSL was required" must not become "SSL was ***d".
-_WORDS = re.compile(
+_NO_SECRETS = re.compile(
     r"allow|any|direct|disable|false|postgres|prefer|prefer-standby|primary|random|read-only"
     r"|read-write|require|standby|system|true|utf8|utf8mb4|verify-ca|verify-full"
 )
@@ -25,16 +25,16 @@ def scrubbed(run: Run, secrets: re.Pattern[str]) -> Run:
         try:
             return run()
         except Exception as error:
-            reason = " ".join(secrets.sub("***", _words(error)).split())
+            reason = " ".join(secrets.sub("***", _message(error)).split())
             kind = CheckWarns if isinstance(error, CheckWarns) else CheckFailed
             value = Value.of(getattr(error, "value", None))
-        # Raised here, it has no context: the driver's exception may hold the URL.
+        # Raised out here, it has no context: that would be the driver's exception, with the URL.
         raise kind(reason, value=value)
 
     return scrubbed_run
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """A driver's message without code numbers, or the exception's name if it has none."""
     texts = [getattr(error, "verify_message", None), getattr(error, "strerror", None)]
     texts += [text for text in reversed(error.args) if isinstance(text, str)]
@@ -42,20 +42,20 @@ def _words(error: Exception) -> str:
 
 
 def secrets_of(user: str, password: str, query: str) -> re.Pattern[str]:
-    """A pattern of every form in which a driver may print the secrets of a URL with these parts,
-    of which the query is as it stands in the URL.
+    """A pattern of every form in which a driver may print the secrets of a URL with these parts.
+    `query` is percent-encoded, as in the URL.
 
-    Secrets are the password; the user name if there is no password, or if it has more than 15
-    characters, since that is a token; and each value of the query that has more than three
-    characters and is no known word.
+    Secrets are the password; the user name if there is no password, or if it is longer than 15
+    characters, as a token is; and each value of the query that is longer than three characters and
+    is no known word.
     """
     login = b64encode(f"{user}:{password}".encode()).decode()
     names = {password or user, user if len(user) > 15 else ""}
-    found = {*(quote(name, safe="") for name in names), *_values(query)}
-    forms = {form for secret in found for form in _forms(secret)} - {""}
+    secrets = {*(quote(name, safe="") for name in names), *_values(query)}
+    forms = {form for secret in secrets for form in _forms(secret)} - {""}
     forms |= {login, login.rstrip("=")} if user or password else set()
     return re.compile(
-        "|".join(map(_finds, sorted(forms, key=len, reverse=True))) or r"(?!)", re.IGNORECASE
+        "|".join(map(_pattern, sorted(forms, key=len, reverse=True))) or r"(?!)", re.IGNORECASE
     )
 
 
@@ -64,11 +64,11 @@ def _values(query: str) -> Iterator[str]:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         for piece in (value or name, *value.split("=")):
-            if len(piece) > 3 and not _WORDS.fullmatch(piece):
+            if len(piece) > 3 and not _NO_SECRETS.fullmatch(piece):
                 yield piece
 
 
-def _finds(form: str) -> str:
+def _pattern(form: str) -> str:
     # A short secret is replaced only as a whole word: inside words the gap would reveal it.
     return re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
 
@@ -76,7 +76,7 @@ def _finds(form: str) -> str:
 def _forms(secret: str) -> Iterator[str]:
     yield from (secret, unquote_plus(secret))
     whole = unquote(secret)
-    # Drivers strip their messages, and some show one line of them.
+    # Drivers strip their messages, and some print only one line.
     for plain in {whole, whole.strip(), *whole.splitlines()}:
         yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain))
         yield from (repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1])
