@@ -19,7 +19,7 @@ from petsage.address import Address
 from petsage.errors import nearest
 
 PATH = "/api/v1/smoke-test"
-"""The path of a target that has none."""
+"""That of the smoke test: the default path of a target."""
 
 MAX_BODY_BYTES = 64 * 1024
 """So much of a body is read at most, and one byte more, which shows that it is longer."""
@@ -63,33 +63,34 @@ class Target:
     """Where to connect to; None if its name has to be looked up."""
 
     @classmethod
-    def parse(cls, text: str) -> "Target":
-        """Reads `http://HOST[:PORT][/PATH]`, `https://…` or `unix:/SOCKET[:/PATH]`.
+    def parse(cls, text: str, path: str = PATH) -> "Target":
+        """Reads `http://HOST[:PORT][/PATH]`, `https://…` or `unix:/SOCKET[:/PATH]`; `path` is that
+        of a target that has none.
 
         Raises `ValueError` that says what would be right and repeats nothing of the text."""
         if not re.fullmatch(r"[!-~]+", text):
             raise ValueError("a target is printable ASCII without spaces: percent-encode the rest")
         if text.startswith("unix:"):
-            return cls._of_unix(text.removeprefix("unix:"))
+            return cls._of_unix(text.removeprefix("unix:"), path)
         scheme, colon, _ = text.partition("://")
         if not colon:
             raise ValueError("a target begins with http://, https:// or unix:/")
         if scheme.lower() not in _PORTS:
             raise ValueError(f"unknown scheme{nearest(scheme, (*_PORTS, 'unix'))}")
-        return cls._of_url(text)
+        return cls._of_url(text, path)
 
     @classmethod
-    def _of_unix(cls, text: str) -> "Target":
-        path, colon, rest = text.partition(":/")
+    def _of_unix(cls, text: str, path: str) -> "Target":
+        socket_path, colon, rest = text.partition(":/")
         try:
-            address = Address.parse(f"unix:{path}")
+            address = Address.parse(f"unix:{socket_path}")
         except ValueError:
             raise ValueError("a unix target is unix:/SOCKET or unix:/SOCKET:/PATH") from None
-        asked = f"/{rest}" if colon else PATH
+        asked = f"/{rest}" if colon else path
         return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path, addresses=())
 
     @classmethod
-    def _of_url(cls, text: str) -> "Target":
+    def _of_url(cls, text: str, path: str) -> "Target":
         try:
             url = urlsplit(text)
             port = _PORTS[url.scheme] if url.port is None else url.port
@@ -101,7 +102,7 @@ class Target:
             raise ValueError("a user or password does not belong in a target: use --header")
         if not host or not port or url.fragment:
             raise ValueError("a target is a scheme, a host, and maybe a port and a path")
-        asked = (url.path if url.path.strip("/") else PATH) + (url.query and f"?{url.query}")
+        asked = (url.path if url.path.strip("/") else path) + (url.query and f"?{url.query}")
         printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
         target = cls(printed, asked, host, port, url.scheme == "https")
         with suppress(ValueError):

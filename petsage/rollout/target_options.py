@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from petsage.baked import RELEASE
-from petsage.client import Client, Target
+from petsage.client import PATH, Client, Target
 from petsage.contract import EXPECTATION_FORMS, TOKEN, Contract, Source, expectation, expectations
 from petsage.options import seconds
 from petsage.rollout.names import Names
@@ -98,10 +98,11 @@ def override(text: str) -> Override:
         raise click.BadParameter(f"it must be {form}") from None
 
 
-def _targets(_ctx: object, _param: object, values: tuple[str, ...]) -> tuple[Target, ...]:
+def _targets(ctx: click.Context, _param: object, values: tuple[str, ...]) -> tuple[Target, ...]:
     """Each target once. `@FILE` and `-` (standard input) are read: a target on each line; a line
     that begins with `#` is a comment."""
-    targets = {_target(*line): None for value in values for line in _lines(value)}
+    path = "/" if ctx.params["expect"] else PATH
+    targets = {_target(*line, path): None for value in values for line in _lines(value)}
     if not targets:
         raise click.UsageError("no target: name one, as in http://127.0.0.1:8000")
     return tuple(targets)
@@ -136,9 +137,9 @@ def _content(name: str, what: str) -> bytes:
     return content
 
 
-def _target(text: str, where: str) -> Target:
+def _target(text: str, where: str, path: str) -> Target:
     try:
-        return Target.parse(text)
+        return Target.parse(text, path)
     except ValueError as error:
         # What comes after a ? or before an @ may be a password.
         named = "a target" if set(text) & set("?@") or len(text) > 200 else ascii(text)
@@ -148,7 +149,7 @@ def _target(text: str, where: str) -> Target:
 _CONTRACT = ("release_from", "instance_from")
 _several = partial(click.option, multiple=True)
 _source = _parsed(Source.parse)
-_EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract. Repeatable."
+_EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract and path. Repeatable."
 _RELEASE = "Where an answer has its release: header:NAME, json:/POINTER or body."
 _INSTANCE = "Where an answer has its instance, in the same forms."
 _OPTIONS = (
@@ -163,7 +164,7 @@ _OPTIONS = (
     _several("--resolve", type=override, help="HOST:PORT:ADDRESS[,...]: do not look HOST up."),
     _several("--header", type=headers, help="'Name: value', or @FILE with one on each line."),
     click.option("--proxy", type=_proxy, metavar="URL", help="Ask through this proxy."),
-    _several("--expect", type=_expected, metavar="WHAT", help=_EXPECT),
+    _several("--expect", type=_expected, metavar="WHAT", help=_EXPECT, is_eager=True),
     click.option("--release-from", type=_source, metavar="WHERE", help=_RELEASE),
     click.option("--instance-from", type=_source, metavar="WHERE", help=_INSTANCE),
     click.option("--cacert", metavar="FILE", help="Trust these certificates and no others."),

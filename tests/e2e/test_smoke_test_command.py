@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from petsage.cli import main
+from petsage.client import PATH
 from tests.certificates import Authority
 from tests.e2e.proxy import nginx
 from tests.hostile import (
@@ -433,6 +434,16 @@ def test_a_stranger_that_says_UP_is_proven() -> None:  # noqa: N802
         finished = smoke_test(f"{pets.url}/actuator/health", *wanted)
     assert finished.returncode == 4
     assert "expected 2.0.0, saw 1.9.9 from instance p2; 2.0.0 from" in finished.stdout
+
+
+def test_with_expectations_a_target_without_a_path_is_the_root() -> None:
+    wanted = ["--expect", "status=200", "--instances", "1"]
+    with server(says(answer())) as pets:
+        for path in ("", "/", "?pet=cat", PATH):
+            assert smoke_test(f"{pets.url}{path}", *wanted).returncode == 0
+        assert smoke_test(*wanted, pets.url).returncode == 0
+        asked = [request.split()[1].decode() for request in pets.requests]
+    assert asked == ["/", "/", "/?pet=cat", PATH, "/"]
 
 
 NO_NAMES = {"release": "", "instance": "", "content_type": "application/vnd.spring+json"}
