@@ -23,9 +23,12 @@ Resolve = Callable[[Target, float], tuple[str, ...]]
 
 PAUSES = (0.25, 0.5, 1, 2, 4, 8, 16)
 """The pauses, in seconds, before a target that has answered 429 is asked again. A limit of requests
-is no breach: the prover slows down instead. A 429 after the last pause is a breach."""
+is no breach: the prover slows down instead. A 429 after the last pause is a breach; without --wait
+after the fifth one, in 8 s."""
 
-_LIMITED = 429  # Too Many Requests (RFC 6585, 4)
+LIMITED = 429
+"""Too Many Requests (RFC 6585, 4)."""
+
 _IDLE_SECONDS = 0.2
 
 _Result = Finding | tuple[str, ...]
@@ -147,9 +150,10 @@ class Asking:
         self, target: Target, address: str, asked_at: float, work: Callable[[float], _Result]
     ) -> _Result:
         """What `work` returns, which is called again after a pause while the answer is 429."""
-        for pause in (*PAUSES, math.inf):
+        pauses = PAUSES if self.plan.wait_seconds else PAUSES[:5]
+        for pause in (*pauses, math.inf):
             result = self._in_time(target, address, asked_at, work)
-            if not (isinstance(result, Finding) and result.breach and result.status == _LIMITED):
+            if not (isinstance(result, Finding) and result.breach and result.status == LIMITED):
                 break
             if pause >= self.left():  # that the prover is too fast is no breach of the service
                 waited = self.elapsed() - asked_at

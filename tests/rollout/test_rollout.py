@@ -208,12 +208,20 @@ def test_one_that_answers_429_is_asked_again_one_by_one() -> None:
 
 def test_a_limit_that_never_ends_is_a_breach() -> None:
     clock = WaitingClock()
-    outcome = run(in_turn(good(status=429)), clock=clock)
+    outcome = run(in_turn(good(status=429)), clock=clock, wait_seconds=40)
     assert breaches(outcome) == [": status: expected 200, saw 429"]
-    assert clock.waits == list(PAUSES)
+    assert tuple(clock.waits[: len(PAUSES)]) == PAUSES
     clock = WaitingClock()
     assert run(in_turn(good(status=429)), clock=clock, wait_seconds=3).kind is Kind.WRONG
     assert clock.time <= 1003
+
+
+def test_where_nothing_waits_a_limit_is_a_breach_within_8_seconds() -> None:
+    clock = WaitingClock()
+    outcome = run(in_turn(*[good(status=429)] * 6, good()), clock=clock)
+    assert breaches(outcome) == [": status: expected 200, saw 429"]
+    assert clock.waits == [0.25, 0.5, 1, 2, 4]
+    assert run(in_turn(*[good(status=429)] * 5, good())).kind is Kind.PROVEN
 
 
 def test_when_a_limit_uses_up_the_time_the_answers_before_it_stand() -> None:
