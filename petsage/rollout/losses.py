@@ -38,6 +38,8 @@ class Loss(enum.StrEnum):
     """The connection ended within the answer."""
     TIMED_OUT = "timed out"
     SERVER = "5xx"
+    LIMITED = "rate-limited"
+    """Answered 429: asked faster than the service allows, as it may be by the watch itself."""
     WRONG = "wrong"
     """The answer breaks the contract."""
 

@@ -15,7 +15,7 @@ from queue import Empty
 from petsage.client import MIDDLE, WAITING, NoAnswer, Target
 from petsage.clock import Clock
 from petsage.contract import Kind, gravest
-from petsage.rollout.asking import Get, Resolve
+from petsage.rollout.asking import LIMITED, Get, Resolve
 from petsage.rollout.losses import Ask, Loss, Losses
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
@@ -132,7 +132,8 @@ class Watch:
             answer = self.get[kept](target, addresses, plan.timeout_seconds)
             finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
             if finding.breach:
-                loss = Loss.SERVER if answer.status >= 500 else Loss.WRONG
+                other = Loss.SERVER if answer.status >= 500 else Loss.WRONG
+                loss = Loss.LIMITED if answer.status == LIMITED else other
         except NoAnswer as error:
             finding, loss = judge_failure(error, plan.timeout_seconds), _loss(error)
         return Ask(target, due, late, self.now(), at_address(finding, target, address, ""), loss)

@@ -19,6 +19,7 @@ def good(release: str, instance: str) -> bytes:
     ) % (release.encode(), instance.encode(), len(BODY), BODY)
 
 
+LIMITED = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad"
 
 
@@ -71,6 +72,9 @@ class Losing:
                 return not self.closes
             case "5xx":
                 client.sendall(BAD_GATEWAY)
+                return True
+            case "rate-limited":
+                client.sendall(LIMITED)
                 return True
             case "cut":
                 client.sendall(answer[:-10])

@@ -13,7 +13,7 @@ from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.watch import Watch
 from tests.rollout.losing import BODY, losing
 
-WAYS = ("5xx", "cut", "reset", "timed out")
+WAYS = ("5xx", "cut", "reset", "timed out", "rate-limited")
 
 
 def watch(
