@@ -85,9 +85,10 @@ def create_management_app(
     from petsage import logs
     from petsage.clock import SystemClock
     from petsage.config import Config
+    from petsage.health.conditions import Workers, drain_condition, listens
     from petsage.health.monitor import Monitor
-    from petsage.health.service import Health, Identity, drain_condition
-    from petsage.management import hosts, workers
+    from petsage.health.service import Health, Identity
+    from petsage.management import hosts
     from petsage.management import views as management
     from petsage.printable import one_line
     from petsage.scoreboard import scoreboard
@@ -98,9 +99,7 @@ def create_management_app(
     if application is not None and health is None:
         logs.enabled_logger("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
     checks = health.monitor.checks if health else config.checks
-    served = workers.Workers(
-        partial(workers.listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds
-    )
+    served = Workers(partial(listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds)
     monitor = Monitor(checks, [drain_condition(scoreboard), served.condition()])
     identity = Identity(config.release, config.instance)
     app = management.create_app(Health(monitor, scoreboard, identity))

@@ -13,10 +13,12 @@ from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from petsage import features
-from petsage.checks import SMOKE_TEST, Check, whereabouts
+from petsage.checks import Check
 from petsage.errors import FeatureError
 from petsage.health import views
 from petsage.http_errors import error_response
+from petsage.smoke_test import SMOKE_TEST
+from petsage.tracebacks import whereabouts
 
 OPENAPI_URL = "/api/v1/openapi.json"
 

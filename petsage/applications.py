@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from petsage.checks import whereabouts
 from petsage.errors import PetSageError
 from petsage.printable import one_line
+from petsage.tracebacks import whereabouts
 
 _SKIPPED = (str, bytes, int, float, type, ModuleType)
 _MAX_OBJECTS = 2000

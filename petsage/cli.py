@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
-from petsage.checks import whereabouts
 from petsage.errors import PetSageError, Terminated
+from petsage.tracebacks import whereabouts
 
 INTERRUPTED = 130  # as in a shell: 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM

@@ -17,9 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from petsage import sockets
 from petsage.address import Address
 from petsage.errors import nearest
-
-PATH = "/api/v1/smoke-test"
-"""That of the smoke test: the default path of a target."""
+from petsage.smoke_test import PATH
 
 MAX_BODY_BYTES = 64 * 1024
 """So much of a body is read at most, and one byte more, which shows that it is longer."""

@@ -15,10 +15,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from petsage.address import Address
-from petsage.baked import RELEASE, baked_release
 from petsage.checks import Check
 from petsage.cpus import available_cpus
 from petsage.errors import PetSageError, nearest
+from petsage.release import RELEASE, RULE, baked_release
 
 PREFIX = "PETSAGE_"
 
@@ -93,10 +93,7 @@ def _refuse_unlike_baked(release: str) -> None:
 _ADDRESS = _reads(fields.Function(deserialize=_address))
 _WHOLE = partial(_number, fields.Integer, "a whole number")
 _SECONDS = partial(_number, fields.Float, "a number of seconds")
-# It goes into a header and a metric's label, so: no spaces, no control characters.
-_PRINTABLE = validate.Regexp(
-    rf"{RELEASE.pattern}\Z", error="must be 1 to 128 printable ASCII characters without spaces"
-)
+_PRINTABLE = validate.Regexp(rf"{RELEASE.pattern}\Z", error=RULE)
 
 
 @functools.cache

@@ -1,8 +1,12 @@
-"""What the smoke test answers."""
+"""The smoke test: where it is, and what it answers."""
 
 from dataclasses import dataclass
 
-from petsage.checks import SMOKE_TEST
+SMOKE_TEST = "smoke_test"
+"""PetSage's own feature, and the check of it."""
+
+PATH = "/api/v1/smoke-test"
+"""Where it is, on the main listener; and the path of a target that names none."""
 
 
 @dataclass(frozen=True, slots=True)

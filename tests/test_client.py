@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from petsage import create_app
-from petsage.client import MAX_BODY_BYTES, PATH, Answer, Client, NoAnswer, Target
+from petsage.client import MAX_BODY_BYTES, Answer, Client, NoAnswer, Target
 from petsage.config import Config
+from petsage.smoke_test import PATH
 from petsage.sockets import MAX_RECEIVED_BYTES
 from tests.certificates import Authority
 from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server, swallowing

@@ -8,12 +8,13 @@ import click
 from marshmallow import ValidationError
 
 from petsage.applications import ApplicationError, load
-from petsage.checking import run as checking
+from petsage.checking import output
 from petsage.checks import Check, Status
 from petsage.config import Config
 from petsage.dependencies.declaration import checks_from_urls
 from petsage.errors import CheckError
 from petsage.health.report import Report
+from petsage.health.run import run_checks
 from petsage.health.service import Health
 from petsage.options import seconds_or_0
 
@@ -51,16 +52,16 @@ def command(
         raise click.UsageError("There is nothing to check: give a URL, or set PETSAGE_CHECKS.")
     logging.getLogger("petsage").addHandler(logging.NullHandler())  # the result says it all
     try:
-        report = checking.run(checks, wait_seconds, _progress)
+        report = run_checks(checks, wait_seconds, _progress)
     finally:
-        checking.show_progress("")
-    click.echo(checking.as_json(report) if as_json else checking.as_table(report), nl=False)
+        output.show_progress("")
+    click.echo(output.as_json(report) if as_json else output.as_table(report), nl=False)
     if report.status is Status.FAIL:
         raise click.exceptions.Exit(1)
 
 
 def _progress(report: Report, left: float) -> None:
-    checking.show_progress(f"waiting {left:.0f} s for {', '.join(report.failed)}")
+    output.show_progress(f"waiting {left:.0f} s for {', '.join(report.failed)}")
 
 
 def _checks_of_application(name: str) -> tuple[Check, ...]:

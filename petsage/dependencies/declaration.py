@@ -16,12 +16,13 @@ from urllib.parse import parse_qsl, unquote
 
 from marshmallow import ValidationError, fields
 
-from petsage.checks import NAME, PROBES, SMOKE_TEST, Check
+from petsage.checks import NAME, PROBES, Check
 from petsage.dependencies import databases
 from petsage.dependencies import network as driverless
 from petsage.dependencies.password_file import password_in
 from petsage.dependencies.schemes import Location, Run, Scheme, option, read_pairs, scheme_of
 from petsage.dependencies.scrubbing import scrubbed, secrets_of
+from petsage.smoke_test import SMOKE_TEST
 
 SCHEMES: Mapping[str, Scheme] = {**databases.SCHEMES, **driverless.SCHEMES}
 """PetSage's own schemes."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from petsage.checks import Check, CheckFailed, CheckWarns, Result, Status, Value
+from petsage.smoke_test import PATH
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -38,5 +39,5 @@ def init_app(
     checks = [views.smoke_check, *checks]
     health = views.add_probes(app, checks, name=name, config=config, scoreboard=scoreboard)
     app.register_blueprint(views.v1, name="petsage_smoke_test")
-    views.refuse_own_rules(app, "/api/v1/smoke-test")
+    views.refuse_own_rules(app, PATH)
     return health

@@ -8,8 +8,9 @@ from decimal import Decimal
 from functools import partial
 from numbers import Real
 
-from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value, frames, whereabouts
+from petsage.checks import Check, CheckFailed, CheckWarns, Status, Value
 from petsage.printable import one_line
+from petsage.tracebacks import frames, whereabouts
 
 _MAX_WRAPPERS = 50  # some objects, such as remote ones, have a `__wrapped__` without end
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from petsage.checks import SMOKE_TEST, Result
+from petsage.checks import Result
 from petsage.json_text import json_line
-from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
+from petsage.smoke_test import FAILURE, SMOKE_TEST, SUCCESS, SmokeTest
 
 
 class SmokeTestSchema(Schema):

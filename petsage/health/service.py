@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from petsage.applications import attributes, objects_within
 from petsage.checks import Status
 from petsage.health.monitor import Monitor
-from petsage.health.report import Condition, Report
+from petsage.health.report import Report
 from petsage.scoreboard import Scoreboard
 from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
@@ -67,12 +67,3 @@ def run_smoke_test(health: Health) -> SmokeTest:
     if health.name == "PetSage":
         return result
     return replace(result, message=result.message.replace("PetSage", health.name, 1))
-
-
-def drain_condition(scoreboard: Scoreboard) -> Condition:
-    """The condition that fails readiness when the instance is about to stop."""
-
-    def reasons() -> dict[str, str]:
-        return {"ready": "the instance is stopping" if scoreboard.draining else ""}
-
-    return Condition("drain", ("ready",), reasons)

@@ -8,16 +8,17 @@ from flask import Blueprint, Flask, Response, current_app, request
 from flask_smorest import Blueprint as DocumentedBlueprint
 from werkzeug.exceptions import HTTPException
 
-from petsage.checks import SMOKE_TEST, Check, Status
+from petsage.checks import Check, Status
 from petsage.config import Config
 from petsage.errors import CheckError
 from petsage.health import schemas
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, Identity, drain_condition, http_status, run_smoke_test
+from petsage.health.service import Health, Identity, http_status, run_smoke_test
 from petsage.printable import one_line
 from petsage.scoreboard import Scoreboard
 from petsage.scoreboard import scoreboard as own_scoreboard
-from petsage.smoke_test import FAILURE, SUCCESS
+from petsage.smoke_test import FAILURE, SMOKE_TEST, SUCCESS
 
 v1 = DocumentedBlueprint(
     "Health & Status",

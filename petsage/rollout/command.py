@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from petsage.baked import baked_release
 from petsage.errors import terminate
 from petsage.options import seconds_or_0
+from petsage.release import baked_release
 from petsage.rollout import document, progress, report, target_options
 from petsage.rollout.asking import Progress
 from petsage.rollout.output import done, err, handled, is_terminal, out

@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 
 import click
 
-from petsage.baked import RELEASE
-from petsage.client import PATH, Client, Target
+from petsage.client import Client, Target
 from petsage.contract import EXPECTATION_FORMS, TOKEN, Contract, Source, expectation, expectations
 from petsage.options import seconds
+from petsage.release import RELEASE, RULE
 from petsage.rollout.names import Names
 from petsage.rollout.output import err
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.verdict import system_message
+from petsage.smoke_test import PATH
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ def release(text: str) -> str:
     An empty one is refused: it comes from a shell variable that is not set, and proves nothing.
     """
     if not RELEASE.fullmatch(text):
-        raise ValueError("it must be 1 to 128 printable ASCII characters without spaces")
+        raise ValueError(f"it {RULE}")
     return text
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from petsage.client import PATH
+from petsage.smoke_test import PATH
 from tests.hostile import hangs, server
 from tests.support import PETSAGE, ROOT, free_port, get, peak_kib, tool, wait_until
 

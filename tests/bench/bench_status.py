@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import pytest
 
 from petsage import CheckFailed
+from petsage.health.conditions import drain_condition
 from petsage.health.history import RESULTS
 from petsage.health.monitor import Monitor
 from petsage.health.report import ALL
-from petsage.health.service import Health, Identity, drain_condition
+from petsage.health.service import Health, Identity
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.proxy import nginx

@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from petsage import CheckFailed, CheckWarns, Status, Value
-from petsage.checking.run import as_json, as_table, run
+from petsage.checking.output import as_json, as_table
+from petsage.health.run import run_checks
 from tests.fakes import ManualClock, Subject, check
 from tests.support import PETSAGE, environment_of, free_port, wait_until
 
@@ -27,7 +28,9 @@ def petsage_check(*arguments, **settings):
 
 def test_every_check_is_run_whatever_its_probes():
     subjects = [Subject(), Subject(CheckFailed("down"))]
-    report = run([check("a", subjects[0], probes={"live"}), check("b", subjects[1], probes={})])
+    report = run_checks(
+        [check("a", subjects[0], probes={"live"}), check("b", subjects[1], probes={})]
+    )
     assert [(r.name, r.status) for r in report.results] == [("a", "pass"), ("b", "fail")]
 
 
@@ -35,7 +38,7 @@ def test_what_a_check_has_observed_is_printed():
     def growing():
         raise CheckWarns("growing", value=Value(73, "messages"))
 
-    report = run([check("queue", growing), check("load", lambda: 0.5)])
+    report = run_checks([check("queue", growing), check("load", lambda: 0.5)])
     queue, load = as_table(report).splitlines()
     assert queue.startswith("queue  warn ")
     assert queue.endswith(" s  73 messages: growing")
@@ -47,7 +50,7 @@ def test_what_a_check_has_observed_is_printed():
 def test_a_check_may_take_its_own_timeout():
     clock = ManualClock(patience_seconds=0.01)
     subject = Subject(hung=True)
-    report = run([check(run=subject, timeout_seconds=20)], clock=clock)
+    report = run_checks([check(run=subject, timeout_seconds=20)], clock=clock)
     assert clock.time == pytest.approx(1020)
     assert report.results[0].reason == "timed out after 20 s"
     subject.go.set()
@@ -64,14 +67,14 @@ def test_a_quick_check_is_not_too_old_beside_a_slow_one():
             return super().wait(event, seconds)
 
     clock = Waiting()
-    report = run([check("quick"), check("slow", slow)], clock=clock)
+    report = run_checks([check("quick"), check("slow", slow)], clock=clock)
     assert report.status is Status.PASS
     assert clock.time > 1001
 
 
 def test_without_waiting_it_is_run_once():
     subject = Subject(CheckFailed("down"))
-    assert run([check(run=subject)]).status is Status.FAIL
+    assert run_checks([check(run=subject)]).status is Status.FAIL
     assert subject.runs == 1
 
 
@@ -88,20 +91,22 @@ def test_it_is_run_again_until_it_holds():
         waited.append((report.failed, round(left)))
 
     clock = MendingClock(patience_seconds=0.02)
-    assert run([check(run=subject)], 60, progress, clock).status is Status.PASS
+    assert run_checks([check(run=subject)], 60, progress, clock).status is Status.PASS
     assert waited[0] == (("database",), 60)
     assert len(waited) == subject.runs - 1 == 7
 
 
 def test_it_gives_up_when_the_time_is_over():
     clock = ManualClock(patience_seconds=0.01)
-    assert run([check(run=Subject(CheckFailed("down")))], 5, clock=clock).status is Status.FAIL
+    assert (
+        run_checks([check(run=Subject(CheckFailed("down")))], 5, clock=clock).status is Status.FAIL
+    )
     assert clock.time == pytest.approx(1005)
 
 
 def test_a_check_that_hangs_is_never_started_twice():
     clock, subject = ManualClock(patience_seconds=0.01), Subject(hung=True)
-    run([check(run=subject)], 30, clock=clock)
+    run_checks([check(run=subject)], 30, clock=clock)
     assert subject.runs == 1
     subject.go.set()
 

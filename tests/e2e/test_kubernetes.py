@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from petsage.baked import bake
+from petsage.release import bake
 from tests.builder.projects import project_copy
 from tests.deploy.printed import Manifests
 from tests.e2e.kubelet import Clock, Kubelet, service_links

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from petsage.cli import main
-from petsage.client import PATH
+from petsage.smoke_test import PATH
 from tests.certificates import Authority
 from tests.e2e.proxy import nginx
 from tests.hostile import (

@@ -11,8 +11,9 @@ from selenium.webdriver.common.keys import Keys
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from petsage import CheckFailed
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, Identity, drain_condition
+from petsage.health.service import Health, Identity
 from petsage.management import views as management
 from petsage.scoreboard import Scoreboard
 from tests.e2e.browser import chromium, complaints, requested, screen, violations

@@ -4,8 +4,9 @@ import pytest
 
 from petsage import Status
 from petsage.checks import CheckFailed
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain_condition, http_status, run_smoke_test
+from petsage.health.service import Health, http_status, run_smoke_test
 from petsage.smoke_test import FAILURE, SUCCESS
 from tests.fakes import ManualClock, Subject, check
 

@@ -5,8 +5,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from petsage import CheckFailed, CheckWarns, Value
 from petsage.config import package_version
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain_condition
+from petsage.health.service import Health
 from petsage.management import views as management
 from tests.fakes import ManualClock, Subject, check, condition
 

@@ -8,8 +8,9 @@ from datetime import datetime
 import pytest
 
 from petsage import CheckFailed, CheckWarns, Result, Status, Value
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain_condition
+from petsage.health.service import Health
 from petsage.management import views as management
 from petsage.management.page import bars, counts, span
 from tests.fakes import ManualClock, Subject, check, condition

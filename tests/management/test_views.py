@@ -6,8 +6,9 @@ from datetime import datetime
 import pytest
 
 from petsage import CheckFailed, CheckWarns, Value
+from petsage.health.conditions import drain_condition
 from petsage.health.monitor import Monitor
-from petsage.health.service import Health, drain_condition
+from petsage.health.service import Health
 from petsage.management import views as management
 from tests.fakes import ManualClock, Subject, check, condition
 

@@ -1,7 +1,8 @@
-"""The condition `workers`: whether the application workers serve requests.
+"""The conditions: what an instance knows of itself without asking anybody.
 
-It reads what each worker writes into its slot of the scoreboard; no request is ever sent. Busy is
-not stuck: while requests end, no worker is blocked. Idle is not stuck either.
+`drain` is whether it is about to stop; `workers` is whether its application workers serve requests.
+That one reads what each worker writes into its slot of the scoreboard; no request is ever sent.
+Busy is not stuck: while requests end, no worker is blocked. Idle is not stuck either.
 """
 
 import time
@@ -23,6 +24,15 @@ BEAT_SECONDS = 3
 _CONNECT_SECONDS = 0.05
 # A listener may have the unspecified address; a client needs the loopback one.
 _THIS_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def drain_condition(scoreboard: Scoreboard) -> Condition:
+    """The condition that fails readiness when the instance is about to stop."""
+
+    def reasons() -> dict[str, str]:
+        return {"ready": "the instance is stopping" if scoreboard.draining else ""}
+
+    return Condition("drain", ("ready",), reasons)
 
 
 @dataclass

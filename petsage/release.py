@@ -1,6 +1,7 @@
-"""The release that the build of an image writes into the package: image and release cannot differ.
+"""What a release is; and the one that the build of an image writes into the package, so that image
+and release cannot differ.
 
-python -m petsage.baked 2.0.0     (in the build, as whoever owns the package)
+python -m petsage.release 2.0.0     (in the build, as whoever owns the package)
 """
 
 import re
@@ -9,6 +10,9 @@ from pathlib import Path
 
 RELEASE = re.compile(r"[!-~]{1,128}")
 """A release goes into a header and a metric's label: no spaces, no control characters."""
+
+RULE = "must be 1 to 128 printable ASCII characters without spaces"
+"""What is said of a text that is no release."""
 
 FILE = Path(__file__).with_name("RELEASE")
 
@@ -24,7 +28,7 @@ def baked_release(file: Path = FILE) -> str | None:
 def bake(release: str, file: Path = FILE) -> None:
     """Writes the release into the package. Raises `ValueError` for what is no release."""
     if not RELEASE.fullmatch(release):
-        raise ValueError("RELEASE must be 1 to 128 printable ASCII characters without spaces")
+        raise ValueError(f"RELEASE {RULE}")
     file.write_text(f"{release}\n", encoding="ascii")
     file.chmod(0o644)  # whatever the builder's umask is, the image's user reads it
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from petsage.baked import bake, baked_release
 from petsage.config import Config
+from petsage.release import bake, baked_release
 from tests.builder.projects import project_copy
 from tests.support import environment_of, get, served
 
@@ -20,7 +20,7 @@ def image(tmp_path_factory):
 
 
 def build(root, *arguments):
-    command = [sys.executable, "-m", "petsage.baked", *arguments]
+    command = [sys.executable, "-m", "petsage.release", *arguments]
     return run(root, command)
 
 

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from petsage.address import Address
+from petsage.health.conditions import Workers, listens
 from petsage.health.report import Caution
-from petsage.management.workers import Workers, listens
 from petsage.scoreboard import Scoreboard
 from tests.fakes import ManualClock
 from tests.support import free_port
