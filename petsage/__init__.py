@@ -23,11 +23,6 @@ __all__ = [
 ]
 
 
-_NOT_FOUND = (
-    "The management listener runs only the declared checks: this %s holds no application on which"
-    " petsage.health.init_app was called. If it wraps one, store that one in its attribute `app`."
-)
-
 MAX_BODY_BYTES = 128 * 1024
 """A longer request body is a 413."""
 
@@ -80,29 +75,9 @@ def create_management_app(
     that; if not, those that the configuration declares. A single argument may be either of the two.
     Raises `petsage.config.ConfigError` if no configuration is given and the environment is wrong.
     """
-    from functools import partial
-
-    from petsage import logs
-    from petsage.clock import SystemClock
     from petsage.config import Config
-    from petsage.health.conditions import Workers, drain_condition, listens
-    from petsage.health.monitor import Monitor
-    from petsage.health.service import Health, Identity
-    from petsage.management import hosts
-    from petsage.management import views as management
-    from petsage.printable import one_line
-    from petsage.scoreboard import scoreboard
+    from petsage.management.application import create
 
     if not isinstance(config, Config):
         config, application = Config.load(), config or application
-    health = Health.of(application)
-    if application is not None and health is None:
-        logs.enabled_logger("petsage").warning(_NOT_FOUND, one_line(type(application).__name__))
-    checks = health.monitor.checks if health else config.checks
-    served = Workers(partial(listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds)
-    monitor = Monitor(checks, [drain_condition(scoreboard), served.condition()])
-    identity = Identity(config.release, config.instance)
-    app = management.create_app(Health(monitor, scoreboard, identity))
-    if hosts.is_loopback(config.management_bind):
-        hosts.refuse_names(app)
-    return app
+    return create(config, application)
