@@ -114,7 +114,7 @@ def answer(health: Health, body: bytes, status: Status, media_type: str) -> Resp
     description="A critical smoke check fails; `failed` names each one that does.",
     example=schemas.SmokeTestFailureSchema().dump(replace(FAILURE, failed=("database",))),
 )
-def smoke_test(**_of_the_application: object) -> Response:
+def smoke_test(**_ignored: object) -> Response:
     """Perform a System Smoke Test
 
     Validates a deployment end to end: runs the smoke check of every feature and of every
@@ -129,10 +129,10 @@ def smoke_test(**_of_the_application: object) -> Response:
 @probes.get("/livez", endpoint="live")
 @probes.get("/readyz", endpoint="ready")
 @probes.get("/startupz", endpoint="startup")
-def bare_probe(**_of_the_application: object) -> Response:
+def bare_probe(**_ignored: object) -> Response:
     """The main listener is public: the details are on the management listener."""
     health = current_health()
-    # No value of the rule's: a preprocessor of the application may drop values, and add its own.
+    # A value of the rule would not do: preprocessors of the application may drop it, or add some.
     probe = str(request.endpoint).rpartition(".")[2]
     status = health.report(probe).status
     return answer(health, b"failed\n" if status is Status.FAIL else b"ok\n", status, "text/plain")
