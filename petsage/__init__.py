@@ -71,8 +71,8 @@ def create_management_app(
 ) -> "Flask":
     """The application of the management listener: probes with details.
 
-    If `application` is or wraps a Flask application with PetSage's health, it runs the checks of
-    that; if not, those that the configuration declares. A single argument may be either of the two.
+    Its checks are those of `application`, if this is or wraps a Flask application with PetSage's
+    health; if not, those that the configuration declares. A single argument may be either one.
     Raises `petsage.config.ConfigError` if no configuration is given and the environment is wrong.
     """
     from petsage.config import Config

@@ -99,7 +99,7 @@ def _is_skipped(held: object) -> bool:
 
 
 def attributes(instance: object) -> dict[str, object]:
-    """An object's own attributes; those of a proxy, as werkzeug has, not those of its object."""
+    """An object's own attributes. A proxy, such as one of werkzeug's, is not resolved."""
     try:
         own = object.__getattribute__(instance, "__dict__")
     except AttributeError:

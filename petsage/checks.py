@@ -43,7 +43,7 @@ class Value:
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _finite(self.number))
         if not (isinstance(self.unit, str) and UNIT.fullmatch(self.unit)):
-            raise ValueError("a unit has 1 to 20 printable ASCII characters")
+            raise ValueError("a unit must have 1 to 20 printable ASCII characters")
 
     @classmethod
     def of(cls, observed: Any) -> "Value | None":
@@ -62,7 +62,7 @@ def _finite(number: Any) -> float:
         is_number = isinstance(number, Real | Decimal) and not isinstance(number, bool)
         if is_number and math.isfinite(exact := float(number)):
             return exact
-    raise ValueError("a value is a finite number, as large as a float can be, and no bool")
+    raise ValueError("a value must be a finite number that fits a float, and no bool")
 
 
 class CheckFailed(Exception):
@@ -141,7 +141,7 @@ class Check:
 
     def _problem(self) -> str | None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
-            return "a name has 1 to 64 ASCII letters, digits, _ . and -, a letter or digit first"
+            return "a name must be 1 to 64 ASCII letters, digits, _ . or -, a letter or digit first"
         if self.name in OWN_NAMES:
             return "the name is PetSage's own"
         if problem := _not_callable(self.run) or self._wrong_type():
@@ -151,24 +151,24 @@ class Check:
         if not 0 < self.timeout_seconds <= 3600:
             return "timeout_seconds must be above 0 and at most 3600"
         if not (0 <= self.fresh_seconds <= self.stale_seconds and 1 <= self.stale_seconds <= 86400):
-            return "it needs 0 <= fresh_seconds <= stale_seconds, and that from 1 to 86400"
+            return "it needs 0 <= fresh_seconds <= stale_seconds, 1 <= stale_seconds <= 86400"
         return None
 
     def _wrong_type(self) -> str | None:
         if isinstance(self.probes, str | bytes) or not isinstance(self.probes, Collection):
-            return f"probes is a set of some of {', '.join(PROBES)}"
+            return f"probes must be a set of some of {', '.join(PROBES)}"
         if unknown := sorted(repr(probe) for probe in self.probes if probe not in PROBES):
             return f"unknown probe {one_line(unknown[0], 80)}; the probes are {', '.join(PROBES)}"
         for option in ("timeout_seconds", "fresh_seconds", "stale_seconds"):
             if not isinstance(getattr(self, option), int | float):
-                return f"{option} is a number"
+                return f"{option} must be a number"
         if not (isinstance(self.critical, bool) and isinstance(self.external, bool)):
-            return "critical and external are each True or False"
+            return "critical and external must be True or False"
         return None
 
 
 def _not_callable(run: object) -> str | None:
-    """Why this cannot be run as a check."""
+    """Why this cannot be the run of a check; None if it can."""
     wrapped = run
     while isinstance(wrapped, partial):
         wrapped = wrapped.func
@@ -178,9 +178,9 @@ def _not_callable(run: object) -> str | None:
         if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
             return "a check cannot be a generator: nothing of it would run"
     if isinstance(wrapped, type):
-        return "a check is a function, and not a class"
+        return "run must be a function, and not a class"
     if not callable(run) or _has_parameters(run):
-        return "what it runs is a function without parameters"
+        return "run must be a function without parameters"
     return None
 
 

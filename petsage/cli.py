@@ -1,8 +1,8 @@
 """The `petsage` command: the table of its commands, and how an error ends one.
 
-Exit codes: 1 for what the user has to mend, 2 for wrong usage, 70 for an error of PetSage's own, 78
-for a configuration that is wrong (sysexits.h), 130 when interrupted, 143 by SIGTERM. The
-other codes stand with each command.
+Exit codes: 1 for what the user has to mend, 2 for wrong usage, 70 for an internal error, 78 for a
+wrong configuration (sysexits.h), 130 when interrupted, 143 by SIGTERM. Each command documents its
+others.
 """
 
 import os

@@ -67,12 +67,12 @@ class Target:
 
         Raises `ValueError` that says what would be right and repeats nothing of the text."""
         if not re.fullmatch(r"[!-~]+", text):
-            raise ValueError("a target is printable ASCII without spaces: percent-encode the rest")
+            raise ValueError("a target must be printable ASCII: percent-encode spaces and the rest")
         if text.startswith("unix:"):
             return cls._of_unix(text.removeprefix("unix:"), path)
         scheme, colon, _ = text.partition("://")
         if not colon:
-            raise ValueError("a target begins with http://, https:// or unix:/")
+            raise ValueError("a target must begin with http://, https:// or unix:/")
         if scheme.lower() not in _PORTS:
             raise ValueError(f"unknown scheme{nearest(scheme, (*_PORTS, 'unix'))}")
         return cls._of_url(text, path)
@@ -83,7 +83,7 @@ class Target:
         try:
             address = Address.parse(f"unix:{socket_path}")
         except ValueError:
-            raise ValueError("a unix target is unix:/SOCKET or unix:/SOCKET:/PATH") from None
+            raise ValueError("a unix target must be unix:/SOCKET or unix:/SOCKET:/PATH") from None
         asked = f"/{rest}" if colon else path
         return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path, addresses=())
 
@@ -99,7 +99,7 @@ class Target:
         if "@" in url.netloc:
             raise ValueError("a user or password does not belong in a target: use --header")
         if not host or not port or url.fragment:
-            raise ValueError("a target is a scheme, a host, and maybe a port and a path")
+            raise ValueError("a target must be a scheme, a host, and maybe a port and a path")
         asked = (url.path if url.path.strip("/") else path) + (url.query and f"?{url.query}")
         printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
         target = cls(printed, asked, host, port, url.scheme == "https")
@@ -151,7 +151,7 @@ class Client:
     bodies: Collection[int] = (200, 503)
     """The statuses whose body is read, since it is judged: any other body can be endless."""
     proxy: Target | None = None
-    """The HTTP proxy to ask through; the addresses are then its own."""
+    """The HTTP proxy to ask through. Then the addresses to connect to are the proxy's."""
     keeps: bool = False
     """Whether connections are kept (RFC 9112, 9.3), as a browser or a proxy does."""
     _idle: dict[Hashable, deque[tuple[socket.socket, str]]] = field(
@@ -220,11 +220,11 @@ class Client:
             return response, body, response.isclosed() and not response.will_close
 
     def _request(self, target: Target) -> bytes:
-        place, headers = target.path, self.headers
+        path_or_url, headers = target.path, self.headers
         if self.proxy and target.secure:
             headers = tuple(header for header in headers if not _FOR_PROXY.match(header[0]))
         elif self.proxy:  # a proxy gets the whole URL (RFC 9112, 3.2.2)
-            place = f"http://{target.authority}{target.path}"
+            path_or_url = f"http://{target.authority}{target.path}"
         usual = {
             "Host": target.authority,
             "User-Agent": "PetSage",
@@ -233,7 +233,7 @@ class Client:
         }
         given = {name.lower() for name, _ in headers}
         unset = [(k, v) for k, v in usual.items() if k.lower() not in given]
-        return _head(f"GET {place} HTTP/1.1", *unset, *headers)
+        return _head(f"GET {path_or_url} HTTP/1.1", *unset, *headers)
 
 
 def _head(start: str, *headers: tuple[str, str]) -> bytes:
@@ -261,7 +261,7 @@ def _is_open(sock: socket.socket) -> bool:
 
 
 def _tunnel(wire: sockets.Wire, target: Target, headers: list[tuple[str, str]]) -> None:
-    """Has the proxy connect to the target (RFC 9110, 9.3.6)."""
+    """Makes the proxy connect to the target (RFC 9110, 9.3.6)."""
     host = f"[{target.host}]" if ":" in target.host else target.host
     place = f"{host}:{target.port}"
     wire.sendall(_head(f"CONNECT {place} HTTP/1.1", ("Host", place), *headers))

@@ -16,7 +16,7 @@ from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 class Kind(enum.IntEnum):
-    """How a rollout ends, and how a breach lets it end. The value is the exit code."""
+    """How a rollout ends, and which end a breach leads to. The value is the exit code."""
 
     PROVEN = 0
     WRONG = 1
@@ -94,7 +94,7 @@ class Source:
             return answer.headers[self.name].strip()
         if self.kind == "body":
             return answer.body.decode(errors="replace").strip()
-        return _pointed(read_json(answer.body), self.name)
+        return _at_pointer(read_json(answer.body), self.name)
 
     def text(self, answer: Answer) -> str:
         """One line of printable ASCII; empty if there is none."""
@@ -105,7 +105,7 @@ class Source:
         return _plain(value)
 
 
-def _pointed(document: Any, pointer: str) -> object:
+def _at_pointer(document: Any, pointer: str) -> object:
     for step in pointer.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(document, list) and re.fullmatch(r"0|[1-9][0-9]{0,8}", key):
@@ -144,7 +144,7 @@ def statuses(text: str) -> range:
     match = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", text, re.ASCII)
     allowed = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
     if not allowed:
-        raise ValueError("a status is 100 to 599, as in status=200 or status=200-299")
+        raise ValueError("a status must be from 100 to 599, as in status=200 or status=200-299")
     return allowed
 
 
@@ -154,7 +154,7 @@ def first_breach(answer: Answer, contract: Iterable[Expectation]) -> Breach | No
 
 
 def wrong(where: str, expected: str, seen: str, retryable: bool = False) -> Breach:
-    """What was answered is not what was expected."""
+    """A breach: what was answered is not what was expected."""
     return Breach(Kind.WRONG, where, expected, seen, retryable)
 
 
@@ -179,7 +179,7 @@ def _contains(wanted: str, answer: Answer) -> Breach | None:
 
 
 def _equals(source: Source, wanted: str, answer: Answer) -> Breach | None:
-    """A text is compared as it is, any other value as JSON. A value may still change: retryable."""
+    """Compares a text as it is, any other value as JSON. A breach is retryable: values change."""
     try:
         value = source.value(answer)
         if value == wanted if isinstance(value, str) else _is_json(value, wanted):

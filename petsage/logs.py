@@ -40,7 +40,7 @@ def enabled_logger(name: str) -> logging.Logger:
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """What `logging.config.dictConfig` needs: one handler, to standard error, for everything."""
+    """The argument of `logging.config.dictConfig`: one handler, to standard error, for all."""
     loggers = ("gunicorn.error", "gunicorn.access")
     form = JsonFormatter if config.log_format == "json" else TextFormatter
     return {
@@ -56,7 +56,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 
 def streams() -> tuple[TextIO, TextIO]:
-    """Standard output and standard error, through the queue of the log as `settings` has it."""
+    """Standard output and standard error, through the log's queue, which `settings` sets up."""
     queue = cast(QueueHandler, logging.getLogger().handlers[0])
     return queue.stream(1), queue.stream(2)
 

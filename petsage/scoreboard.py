@@ -52,7 +52,7 @@ class Slot:
 
 
 class Scoreboard:
-    """The memory that all processes share which are forked after its creation."""
+    """The memory that is shared by all processes forked after its creation."""
 
     draining = _Flag(0, "Whether the instance is about to stop.")
     started = _Flag(1, "Whether the startup probe has held once.")

@@ -376,7 +376,7 @@ def test_a_target_is_read(text: str, url: str, authority: str) -> None:
     ("text", "shown"),
     [
         ("", "printable ASCII"),
-        ("pets:8000", "begins with http://"),
+        ("pets:8000", "begin with http://"),
         ("htps://pets", "unknown scheme; did you mean https?"),
         ("http://", "a host"),
         ("http://pets:0", "a host, and maybe a port"),

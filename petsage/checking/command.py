@@ -36,10 +36,10 @@ def command(
 ) -> None:
     """Run checks once, or until they hold.
 
-    Runs the checks that PETSAGE_CHECKS declares, or those of the URLs given, or, with --app, those
+    Runs the checks of the URLs; without any, those that PETSAGE_CHECKS declares; with --app, those
     of the application package.module:app or package:create_app(). Exits with 0 if they hold, with 1
     if a critical one fails, with 78 if the application cannot be loaded. Other users of the machine
-    can read a URL given here in the list of processes; they cannot read the variable.
+    can read a URL given here in the list of processes, but not the variable.
 
     \b
     Example:

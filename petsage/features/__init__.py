@@ -71,11 +71,11 @@ class _Parser(FlaskParser):
         super().handle_error(error, *request, **options)
 
 
-def _bounded(messages: Any, most: int) -> Any:
+def _bounded(messages: Any, limit: int) -> Any:
     if not isinstance(messages, dict):
-        return messages[:most]
-    kept = list(messages.items())[:most]
-    return {_key(key): _bounded(below, max(1, most // len(kept))) for key, below in kept}
+        return messages[:limit]
+    kept = list(messages.items())[:limit]
+    return {_key(key): _bounded(below, max(1, limit // len(kept))) for key, below in kept}
 
 
 def _key(key: Any) -> Any:

@@ -114,7 +114,7 @@ class Monitor:
             return now, [state.reported(run, now, deadline) for state, run in needed]
 
     def _wait(self, run: CheckRun | None, end: float, timeout: float) -> None:
-        """Waits until the run has returned or timed out, or the one before it has; or `end`."""
+        """Waits until the run returns, or it or the run before it times out; or until `end`."""
         while run and not run.done.is_set():
             left = min(end, run.began + timeout) - self.clock.now()
             if left <= 0:

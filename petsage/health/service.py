@@ -37,8 +37,8 @@ class Health:
     @classmethod
     def of(cls, application: object) -> "Health | None":
         """The health of an application, whatever wraps it; None if it has none."""
-        for held in objects_within(application):
-            extensions = attributes(held).get("extensions")
+        for candidate in objects_within(application):
+            extensions = attributes(candidate).get("extensions")
             health = extensions.get("petsage") if type(extensions) is dict else None
             if isinstance(health, cls):
                 return health

@@ -73,7 +73,7 @@ class CheckState:
         return None if may_reuse and age <= stale_seconds else run
 
     def reported(self, run: CheckRun | None, now: float, deadline: float) -> Result:
-        """The newest result; a miss if the report needs that of `run`, which has not come."""
+        """The newest result, or, if that of `run` is needed and has not come, one that says so."""
         self.expire(now)
         if self.result and (run is None or run.done.is_set()):
             return self.result

@@ -24,7 +24,7 @@ class Entry:
     failed: tuple[str, ...]
     """The names of the checks that failed."""
     reason: str
-    """Why, the last time; empty if nothing failed."""
+    """Why the last of these answers failed; empty if it did not."""
     first_at: float
     """In the clock's seconds, as is `last_at`."""
     last_at: float

@@ -1,1 +1,1 @@
-"""Serves PetSage, or any WSGI application, by gunicorn."""
+"""Serves PetSage, or any WSGI application, with gunicorn."""

@@ -57,7 +57,7 @@ class Arbiter(arbiter.Arbiter):
     def handle_term(self) -> None:
         """SIGTERM begins the drain: the instance serves, but is not ready.
 
-        A second SIGTERM ends the drain. While another arbiter serves, there is none.
+        A second SIGTERM ends the drain. There is no drain while another arbiter serves.
         """
         if scoreboard.draining or not self.config.drain_seconds or self.has_companion():
             super().handle_term()  # raises StopIteration, which begins the stop
@@ -142,7 +142,7 @@ class Arbiter(arbiter.Arbiter):
         try:
             super().manage_workers()
         except OSError as error:  # the fork failed: in the child, gunicorn handles every error
-            self.log.warning("No worker could be started, trying again: %s", error.strerror)
+            self.log.warning("No worker could be started; trying again: %s", error.strerror)
             time.sleep(PAUSE_SECONDS)
         finally:
             self.WORKERS.update(aside)

@@ -45,7 +45,7 @@ class Bell:
                 os.eventfd_write(self._descriptor, 1)
 
     def run_callbacks(self, _descriptor: int) -> None:
-        """Resets the bell after it has rung. gunicorn's name for it: the calls follow in `run`."""
+        """Resets the bell after it has rung. The name is gunicorn's; `run` makes the calls."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._descriptor)
 

@@ -10,7 +10,7 @@ from petsage.serving.loading import OWN_APPLICATION, PROVEN
 @click.argument("application", metavar="[APP]", default=OWN_APPLICATION)
 @click.option("--test", is_flag=True, help="Only test whether it could be served.")
 def command(application: str, test: bool) -> None:
-    """Serve PetSage, or the WSGI application APP, by gunicorn.
+    """Serve PetSage, or the WSGI application APP, with gunicorn.
 
     PETSAGE_* variables set everything. APP is package.module:app. With --test it reads the
     configuration, loads the application, runs its startup checks, and exits: with 0 if all is well,

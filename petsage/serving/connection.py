@@ -60,7 +60,7 @@ class ClientSocket(socket.socket):
         """A request begins: how slow its client was before is forgotten."""
         self.moved_bytes = 0
         self._waited_seconds = 0.0
-        self._mark = (0.0, 0)  # both of them, when they were last compared
+        self._mark = (0.0, 0)  # the seconds waited and the bytes moved, at the last check
 
     # For threads: gunicorn and the application call these.
 

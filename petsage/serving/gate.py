@@ -41,8 +41,8 @@ LINGER_SECONDS = 1
 
 _READ_BYTES = 64 * 1024
 _ACCEPT_AT_ONCE = 4
-_FIRST_SECONDS = 0.004
-_SHORTAGE_SECONDS = 0.25
+_FIRST_SECONDS = 0.004  # a connection is not closed for another before that
+_SHORTAGE_SECONDS = 0.25  # the pause when no connection can be accepted
 
 
 def most_connections() -> int:
@@ -228,7 +228,7 @@ class Gate(Waiting):
         return bool(has_more or self.is_full() or not self.alive)
 
     def finish_request(self, conn: Connection, keep: bool) -> None:
-        """The main loop's part when a thread is done with a request. It sends the rest first."""
+        """Runs in the main loop when a thread is done with a request: sends the rest, goes on."""
         self.running.pop(conn)
         self._show_running(time.monotonic())
         conn.keep = keep

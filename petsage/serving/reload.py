@@ -158,7 +158,7 @@ class ReloadingArbiter(Arbiter):
         the old code any more, it logs that."""
         new = [worker for pid, worker in self.WORKERS.items() if pid not in self.retired]
         now = time.monotonic()
-        # A worker's heartbeat is monotonic time, but until the first beat it is the date.
+        # A worker's heartbeat is monotonic time; before the first one it is the date: far later.
         if len(new) < self.num_workers or any(worker.tmp.last_update() > now for worker in new):
             return
         old = self._stop_old()

@@ -273,7 +273,7 @@ def test_an_applications_own_checks_are_run(tmp_path):
     wrong = check_app("small:create_wrong()")
     assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
         78,
-        "petsage: check 'stock': what it runs is a function without parameters",
+        "petsage: check 'stock': run must be a function without parameters",
     )
 
 

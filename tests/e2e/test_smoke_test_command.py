@@ -574,7 +574,7 @@ def test_many_targets_come_from_a_file_or_standard_input(tmp_path: Path) -> None
 
 def test_wrong_usage_is_told_in_one_line() -> None:
     target = "http://127.0.0.1:1"
-    is_refused("begins with http://", "127.0.0.1:8000")
+    is_refused("begin with http://", "127.0.0.1:8000")
     is_refused("did you mean https?", "htps://pets")
     is_refused("'pets:80': a target", "-", lines="http://pets\npets:80\n")
     is_refused("--release", target, "--relase", 2)

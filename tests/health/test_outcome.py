@@ -259,11 +259,11 @@ def test_a_reason_is_one_bounded_printable_line_whatever_it_holds(caplog, text, 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:8]))
 def test_a_name_or_a_unit_that_is_no_such_line_is_refused_in_one(text):
-    with pytest.raises(ValueError, match="a name has 1 to 64") as refused:
+    with pytest.raises(ValueError, match="a name must be 1 to 64") as refused:
         Check(text, print)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 300
-    with pytest.raises(ValueError, match="a unit has 1 to 20 printable ASCII characters"):
+    with pytest.raises(ValueError, match="a unit must have 1 to 20 printable ASCII characters"):
         Value(1, text)
 
 
@@ -271,13 +271,13 @@ def test_a_name_or_a_unit_that_is_no_such_line_is_refused_in_one(text):
     "number", [True, "73", None, float("nan"), float("inf"), 1j, 10**400, Fraction(10**400)]
 )
 def test_a_value_is_a_finite_number(number):
-    with pytest.raises(ValueError, match="a value is a"):
+    with pytest.raises(ValueError, match="a value must be a"):
         Value(number)
 
 
 @pytest.mark.parametrize("unit", [None, 0, b"", []])
 def test_a_unit_is_a_text_or_the_scrape_would_fail(unit):
-    with pytest.raises(ValueError, match="a unit has 1 to 20 printable ASCII characters"):
+    with pytest.raises(ValueError, match="a unit must have 1 to 20 printable ASCII characters"):
         Value(1, unit)
 
 
@@ -311,12 +311,12 @@ class Asynchronous:
         (Asynchronous(), "a check cannot be async"),
         (generator, "a check cannot be a generator"),
         (async_generator, "a check cannot be a generator"),
-        (Subject, "a check is a function, and not a class"),
-        (functools.partial(Subject), "a check is a function, and not a class"),
-        ("print", "what it runs is a function without parameters"),
-        (lambda app: None, "what it runs is a function without parameters"),
-        (Subject.__call__, "what it runs is a function without parameters"),
-        (None, "what it runs is a function without parameters"),
+        (Subject, "run must be a function, and not a class"),
+        (functools.partial(Subject), "run must be a function, and not a class"),
+        ("print", "run must be a function without parameters"),
+        (lambda app: None, "run must be a function without parameters"),
+        (Subject.__call__, "run must be a function without parameters"),
+        (None, "run must be a function without parameters"),
     ],
 )
 def test_what_could_never_fail_is_refused_by_name(run, words):
