@@ -1,5 +1,7 @@
-"""Prints what a project's application has, as JSON. It is a program, so that it can run in any
-copy of the project and import that copy."""
+"""A program that prints as JSON what a project's application has.
+
+It is a program of its own, so that it imports the copy of the project in which it runs.
+"""
 
 import json
 import sys
@@ -14,7 +16,7 @@ from petsage.config import Config
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The routes (method and URL, the feature whose view answers), the open requirements of each
+    """The routes (each with the feature whose view answers it), the open requirements of each
     feature, and the OpenAPI document."""
     package = f"{features.__name__}."
     owners = {name: name.split(".")[2] for name in sys.modules if name.startswith(package)}

@@ -1,4 +1,4 @@
-"""Adds a feature to the project, updates one, verifies and lists what is there, removes one."""
+"""Adds, updates, verifies, lists and removes features of the project."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ Prove = Callable[[Path, Sequence[str], int | None], Application]
 
 @dataclass(frozen=True, slots=True)
 class FeatureSummary:
-    """What `petsage feature list` says of a feature."""
+    """A feature as `petsage feature list` prints it."""
 
     feature: str
     routes: tuple[str, ...]
     open_requirements: int
     edited: tuple[str, ...]
-    """Its files that are not as they were built: changed, added or missing."""
+    """Its files that are not as they were built: changed, added or deleted."""
 
     def __str__(self) -> str:
         edits = [f"edited: {', '.join(self.edited)}"] if self.edited else []
@@ -33,14 +33,14 @@ class FeatureSummary:
 
 
 def draft(root: Path, request: Request) -> FeatureFiles | None:
-    """Renders a request and writes nothing; returns None if the feature stands as requested.
+    """Renders a request, and writes nothing; returns None if the feature is there as requested.
 
     Raises `BuildError` if it cannot be built here.
     """
     project.check_root(root)
     feature = request.feature
-    if kept := project.record(root, feature):
-        if kept.request == request.to_json():
+    if record := project.record(root, feature):
+        if record.request == request.to_json():
             return None
         raise BuildError(
             f"{feature} is there already, from another request: `petsage feature update` changes it"
@@ -62,40 +62,41 @@ def _check_free(root: Path, feature: str) -> None:
 
 
 def draft_update(root: Path, request: Request) -> FeatureFiles | None:
-    """Renders a changed request, merged with what is edited; None if no file changes.
+    """Renders a changed request, merged with what was edited; returns None if no file changes.
 
     Raises `BuildError` if the feature was not built here, and for every conflict.
     """
-    kept = _record(root, request.feature)
+    record = _record(root, request.feature)
     proof.check_tools()
-    requested = render.render(request, root, _kept(root, request, kept)).contents
-    files = project.merged(root, kept, requested)
-    record = project.folder(request.feature) / project.RECORD
+    requested = render.render(request, root, _kept_requirements(root, request, record)).contents
+    files = project.merged(root, record, requested)
+    record_path = project.folder(request.feature) / project.RECORD
     texts = {path: content.replace(b"\r\n", b"\n") for path, content in files.items()}
-    if all(project.content(root / path) == texts[path] for path in texts if path != record):
+    if all(project.content(root / path) == texts[path] for path in texts if path != record_path):
         return None
     return FeatureFiles(request, files)
 
 
-def _kept(root: Path, request: Request, record: Record) -> set[str]:
-    """The requirements that have a test already, and are not open any more."""
+def _kept_requirements(root: Path, request: Request, record: Record) -> set[str]:
+    """The requirements that were built with a test, and that `OPEN` does not name any more."""
     service = project.content(root / project.folder(request.feature) / "service.py") or b""
-    opened = project.still_open(service)
+    statement = project.open_statement(service)
     tested = _tested(request, record.files.get(project.test_path(request.feature), b""))
-    return tested - opened[1] if opened else set()
+    return tested - statement[1] if statement else set()
 
 
 def _tested(request: Request, tests: bytes) -> set[str]:
-    promises = render.promises(request.requirements).items()
-    return {one for test, one in promises if f"\ndef {test}(".encode() in tests}
+    """The requirements that have a test of their own."""
+    named = render.test_names(request.requirements).items()
+    return {requirement for test, requirement in named if f"\ndef {test}(".encode() in tests}
 
 
 def change(
     root: Path, request: Request, draft: Draft, prove: Prove = proof.prove
 ) -> FeatureFiles | None:
-    """Builds what a draft has in a copy of the project, proves it there, and moves it in.
+    """Writes the draft's files into a copy of the project, proves them, and moves them in.
 
-    Returns its files, or None if there is nothing to do. Raises `BuildError` or `OSError`; the
+    Returns the files, or None if there is nothing to do. Raises `BuildError` or `OSError`; the
     project is then as it was, byte for byte.
     """
     project.check_root(root)
@@ -110,26 +111,26 @@ def change(
 
 
 def verify(root: Path, feature: str | None) -> Mapping[str, Sequence[str]]:
-    """Proves a feature as it stands, or every one; returns the open requirements of each.
+    """Proves a feature as it is, or all of them; returns the open requirements of each.
 
-    Raises `BuildError` with all that is red.
+    Raises `BuildError` with everything that is red.
     """
     project.check_root(root)
     features = [feature] if feature else _built(root)
     for name in features:
-        _check_promises(root, load(_record(root, name).request))
+        _check_tests(root, load(_record(root, name).request))
     if not features:
         return {}
     proof.check_tools()
     with workspace.locked(root, features[0]):
-        made = proof.prove(workspace.copy_project(root), features)
-    return {name: made.open_requirements.get(name, ()) for name in features}
+        application = proof.prove(workspace.copy_project(root), features)
+    return {name: application.open_requirements.get(name, ()) for name in features}
 
 
-def _check_promises(root: Path, request: Request) -> None:
+def _check_tests(root: Path, request: Request) -> None:
     tests = project.content(root / project.test_path(request.feature)) or b""
-    if lost := set(request.requirements) - _tested(request, tests):
-        raise BuildError(*(f"{request.feature} has no test for: {one}" for one in sorted(lost)))
+    if untested := sorted(set(request.requirements) - _tested(request, tests)):
+        raise BuildError(*(f"{request.feature} has no test for: {lost}" for lost in untested))
 
 
 def _built(root: Path) -> list[str]:
@@ -137,18 +138,19 @@ def _built(root: Path) -> list[str]:
 
 
 def _record(root: Path, feature: str) -> Record:
+    """The record of a feature. Raises `BuildError` if there is none."""
     project.check_root(root)
-    if kept := project.record(root, feature):
-        return kept
+    if record := project.record(root, feature):
+        return record
     built = _built(root)
     hint = nearest(feature[:64], built) if built else ""
     raise BuildError(f"no feature of that name was built here{hint}")
 
 
 def remove(root: Path, feature: str, force: bool = False) -> dict[PurePosixPath, bool]:
-    """Deletes a feature; returns whether each of its files was edited.
+    """Deletes a feature; returns its files, and of each whether it was edited.
 
-    Raises `BuildError` if the builder did not build it, or if it is edited and not `force`.
+    Raises `BuildError` if the feature was not built here; or if a file was edited, unless `force`.
     """
     _record(root, feature)
     with workspace.locked(root, feature):
@@ -163,7 +165,7 @@ def remove(root: Path, feature: str, force: bool = False) -> dict[PurePosixPath,
 
 
 def inventory(root: Path) -> tuple[FeatureSummary, ...]:
-    """Every feature there is. Raises `BuildError` if the application cannot be made."""
+    """All features of the project. Raises `BuildError` if the application cannot be made."""
     project.check_root(root)
     application = proof.application(root)
     return tuple(

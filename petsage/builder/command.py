@@ -1,4 +1,4 @@
-"""`petsage feature`."""
+"""The command `petsage feature`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ OPEN = 3
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON document.")
 
 _FORCE = click.Option(["--force"], is_flag=True, help="Delete edited files too.")
-_TYPES = f"A value that it takes: {', '.join(types.NAMES)}; with ! at the end required. Repeatable."
+_TYPES = f"A field that it takes: {', '.join(types.NAMES)}; ! at the end: required. Repeatable."
 _MORE = "in which a field can have a description, bounds, a default and examples"
 _REQUEST: list[click.Parameter] = [
     click.Argument(["name"], required=False),
@@ -34,14 +34,18 @@ _REQUEST: list[click.Parameter] = [
         type=click.Choice(["GET", "POST"]),
         help="GET takes the fields in the URL's query. Default: POST if there are fields.",
     ),
-    click.Option(["--request"], metavar="FILE", help=f"All of it as JSON, {_MORE}; or -."),
+    click.Option(
+        ["--request"],
+        metavar="FILE",
+        help=f"The whole request as JSON, {_MORE}; - is standard input.",
+    ),
     click.Option(["--dry-run"], is_flag=True, help="Print the files' names, and write nothing."),
     _JSON,
 ]
 
 
 class _Commands(click.Group):
-    """What the system refuses becomes a line: a folder that is read-only, a full disk."""
+    """Turns what the system refuses into one line: a read-only folder, a full disk."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -57,9 +61,9 @@ class _Commands(click.Group):
 def command() -> None:
     """Build features into the project.
 
-    The working directory must be the project's root. A feature is part of this project: for an
-    application of your own there is `petsage serve`. Exit codes: 0 done, 1 refused or red,
-    3 requirements are open (verify).
+    Features are part of the PetSage project, whose root must be the working directory. They cannot
+    be added to an application of your own, which `petsage serve` serves as it is. Exit codes: 0
+    done, 1 refused or red, 3 requirements are open (verify).
 
     \b
     Example:
@@ -70,49 +74,50 @@ def command() -> None:
 
 
 @command.command(params=_REQUEST)
-def add(**asked: Any) -> None:
+def add(**options: Any) -> None:
     """Build a feature and prove it.
 
-    Its code is written, linted, type-checked and tested in a copy of the project. If all of it is
-    green, the feature is moved into the project; if not, the project stays as it was.
+    Its code is written, linted, type-checked and tested in a copy of the project. If all is green,
+    the feature is moved into the project; if not, the project stays as it was.
 
     \b
     Example:
       petsage feature add vet_visit --description "Books a visit" --field 'day:date!'
     """
-    _change(build.draft, "built", **asked)
+    _change(build.draft, "built", **options)
 
 
 @command.command(params=_REQUEST)
-def update(**asked: Any) -> None:
-    """Change a feature to another request.
+def update(**options: Any) -> None:
+    """Change a feature to a changed request.
 
-    Give the whole request, as to add. What is edited stays: it is merged with what the request
-    changes, and proven. If both change the same lines, they are printed, and nothing is written.
+    Give the whole request, as to add. Your own edits stay: they are merged with what the request
+    changes, and the result is proven. If both change the same lines, these are printed, and nothing
+    is written.
 
     \b
     Example:
       petsage feature update vet_visit --description "Books a visit" --field 'day:datetime!'
     """
-    _change(build.draft_update, "updated", **asked)
+    _change(build.draft_update, "updated", **options)
 
 
 def _change(
-    draft: build.Draft, done: str, request: str | None, dry_run: bool, as_json: bool, **asked: Any
+    draft: build.Draft, done: str, request: str | None, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    if bool(request) is any(asked.values()):
+    if bool(request) is any(options.values()):
         raise click.UsageError("Give either NAME with its options, or --request FILE alone.")
-    wanted = from_json(_read(request)) if request else from_options(**asked)
-    files = draft(Path(), wanted) if dry_run else build.change(Path(), wanted, draft)
+    loaded = from_json(_read(request)) if request else from_options(**options)
+    files = draft(Path(), loaded) if dry_run else build.change(Path(), loaded, draft)
     status = "unchanged" if files is None else "planned" if dry_run else done
-    _print(as_json, *_described(wanted, files, status))
+    _print(as_json, *_described(loaded, files, status))
 
 
 def _read(source: str) -> bytes:
     if source == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1)
-    # A FIFO that nobody writes to is empty, instead of blocking.
-    with open(source, "rb", opener=lambda path, how: os.open(path, how | os.O_NONBLOCK)) as file:
+    # Opened so, a FIFO that nobody writes to is empty instead of blocking.
+    with open(source, "rb", opener=lambda path, flag: os.open(path, flag | os.O_NONBLOCK)) as file:
         os.set_blocking(file.fileno(), True)
         return file.read(MAX_BYTES + 1)
 
@@ -131,7 +136,7 @@ def _described(
 
 @command.command(params=[click.Argument(["name"], required=False), _JSON])
 def verify(name: str | None, as_json: bool) -> None:
-    """Prove a feature as it stands, or all of them.
+    """Prove a feature as it is, or all of them.
 
     Runs the linter, the type checker and the tests in a copy of the project. Exits with 0 if all
     requirements are kept, with 1 if anything is red, with 3 if requirements are open.
@@ -155,22 +160,23 @@ def verify(name: str | None, as_json: bool) -> None:
 def list_features(as_json: bool) -> None:
     """List the features.
 
-    Prints each feature with its routes, how many of its requirements are open, and which of its
-    files are edited.
+    Prints each feature with its routes, the number of its open requirements, and its edited files.
 
     \b
     Example:
       petsage feature list --json
     """
     features = build.inventory(Path())
-    _print(as_json, [asdict(one) for one in features], [*map(str, features)] or ["No features"])
+    _print(
+        as_json, [asdict(feature) for feature in features], [*map(str, features)] or ["No features"]
+    )
 
 
 @command.command(params=[click.Argument(["name"]), _FORCE, _JSON])
 def remove(name: str, force: bool, as_json: bool) -> None:
     """Delete a feature.
 
-    If a file of it is edited, nothing is deleted, unless --force is given.
+    If one of its files was edited, nothing is deleted, unless --force is given.
 
     \b
     Example:
@@ -186,6 +192,7 @@ _ASCII_TREE = str.maketrans("├└│─", "|`|-")
 
 
 def _print(as_json: bool, document: object, lines: Iterable[str]) -> None:
+    """Prints the document or the lines; in ASCII if standard output takes nothing else."""
     text = json.dumps(document) if as_json else "\n".join(lines)
     try:
         text.encode(sys.stdout.encoding)

@@ -1,5 +1,5 @@
-"""What stands where in a project, which of a feature's files are as they were built, and how those
-that are edited are merged with what a changed request makes of them."""
+"""Where the files of a project are, which of a feature's files were edited since it was built, and
+how edited files are merged with those of a changed request."""
 
 import ast
 import os
@@ -17,11 +17,11 @@ from petsage.json_text import read_json
 FEATURES = PurePosixPath("petsage/features")
 TESTS = PurePosixPath("tests/features")
 RECORD = "request.json"
-"""The file of a feature that keeps what it was built from."""
+"""The file in a feature's folder that holds its request and its files as they were built."""
 
 _MODULES = ("__init__.py", "schemas.py", "service.py", "views.py", "README.md")
 _NEEDED = ("petsage/api.py", FEATURES / "__init__.py", TESTS / "__init__.py", "setup.cfg")
-_NAMED = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
+_NAME = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
 _OPEN = re.compile(rb"^OPEN: tuple\[str, \.\.\.\] = (\(.*?\))$", re.MULTILINE | re.DOTALL)
 _CONFLICT = re.compile(rb"^<{7} .*?^>{7} .*?$", re.MULTILINE | re.DOTALL)
 _MAX_LINES = 40
@@ -50,7 +50,7 @@ def test_path(feature: str) -> PurePosixPath:
 
 
 def built_files(feature: str) -> tuple[PurePosixPath, ...]:
-    """Every file that is built for a feature, its record excepted."""
+    """Every file that is built for a feature, without its record."""
     return (*(folder(feature) / name for name in _MODULES), test_path(feature))
 
 
@@ -58,7 +58,7 @@ def check_root(root: Path) -> None:
     """Raises `BuildError` unless `root` is the root of a PetSage project."""
     missing = [name for name in _NEEDED if not (root / name).is_file()]
     reason = f"{missing[0]} is missing" if missing else "setup.cfg does not name petsage"
-    if missing or not _NAMED.search((root / "setup.cfg").read_bytes()):
+    if missing or not _NAME.search((root / "setup.cfg").read_bytes()):
         raise BuildError(f"this folder is not the root of a PetSage project: {reason}")
     for path in (FEATURES, TESTS):
         if (root / path).resolve() != root.resolve() / path:
@@ -66,9 +66,9 @@ def check_root(root: Path) -> None:
 
 
 def record(root: Path, feature: str) -> Record | None:
-    """The record of a feature; None if there is none that can be read."""
+    """The record of a feature; None if there is none, or none that can be read."""
     path = root / folder(feature) / RECORD
-    is_name = re.fullmatch(r"\w{1,64}", feature)  # any other may be a path
+    is_name = re.fullmatch(r"\w{1,64}", feature)  # anything else may be a path
     if not is_name or path.parent.is_symlink() or not path.is_file():
         return None
     try:
@@ -81,21 +81,22 @@ def record(root: Path, feature: str) -> Record | None:
 
 
 def features(root: Path) -> list[str]:
-    """The names of the features that are there, in order."""
+    """The names of all features, sorted."""
     inits = (root / FEATURES).glob("*/__init__.py")
     return sorted(path.parent.name for path in inits if path.parent.name.isidentifier())
 
 
 def files(root: Path, feature: str) -> set[PurePosixPath]:
-    """What is in a feature's folder, folders and caches excepted."""
-    there = (root / folder(feature)).rglob("*")
-    below = (path for path in there if path.is_symlink() or not path.is_dir())
-    found = {PurePosixPath(path.relative_to(root)) for path in below}
-    return {path for path in found if "__pycache__" not in path.parts}
+    """Every file and link in a feature's folder, at any depth, without caches."""
+    entries = (root / folder(feature)).rglob("*")
+    below = (path for path in entries if path.is_symlink() or not path.is_dir())
+    paths = {PurePosixPath(path.relative_to(root)) for path in below}
+    return {path for path in paths if "__pycache__" not in path.parts}
 
 
 def taken(root: Path, feature: str) -> Iterator[PurePosixPath]:
-    """What stands where a feature would be built. A folder of caches, as git leaves it, is none."""
+    """The paths of a feature to be built that exist already. A folder that holds nothing but
+    caches, as git leaves it behind, does not count."""
     path = root / folder(feature)
     if os.path.lexists(path) and (path.is_symlink() or path.is_file() or files(root, feature)):
         yield folder(feature)
@@ -104,37 +105,38 @@ def taken(root: Path, feature: str) -> Iterator[PurePosixPath]:
 
 
 def edited(root: Path, feature: str) -> tuple[PurePosixPath, ...]:
-    """The feature's files that are not as they were built: changed, added or missing."""
-    found = files(root, feature)
-    if kept := record(root, feature):
-        found = found.union(built_files(feature)) - {folder(feature) / RECORD}
-        found -= {path for path, built in kept.files.items() if content(root / path) == built}
-    return tuple(sorted(found))
+    """The feature's files that are not as they were built: changed, added or deleted."""
+    paths = files(root, feature)
+    if built := record(root, feature):
+        paths = paths.union(built_files(feature)) - {folder(feature) / RECORD}
+        paths -= {path for path, text in built.files.items() if content(root / path) == text}
+    return tuple(sorted(paths))
 
 
 def content(path: Path) -> bytes | None:
-    """A file's content, with the line ends that it was built with; None if it is no file."""
+    """A file's content, with line ends as they were built (LF); None if it is no file."""
     return path.read_bytes().replace(b"\r\n", b"\n") if path.is_file() else None
 
 
-def still_open(service: bytes) -> tuple[bytes, set[str]] | None:
-    """The statement of a service that says what is open, and that; None if it cannot be read."""
+def open_statement(service: bytes) -> tuple[bytes, set[str]] | None:
+    """The statement that assigns `OPEN` in a service, and the requirements in it; None if there is
+    no statement that can be read."""
     try:
-        found = _OPEN.search(service)
-        return (found[0], set(ast.literal_eval(found[1].decode()))) if found else None
+        match = _OPEN.search(service)
+        return (match[0], set(ast.literal_eval(match[1].decode()))) if match else None
     except (SyntaxError, ValueError):
         return None
 
 
 def write(root: Path, contents: Contents) -> None:
-    """Writes files into a project, or into a folder. Raises `OSError`."""
+    """Writes files below `root`. Raises `OSError`."""
     for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
 
 
-def merged(root: Path, kept: Record, requested: Contents) -> Contents:
-    """The files of a changed request, with all that was edited since the feature was built.
+def merged(root: Path, record: Record, requested: Contents) -> Contents:
+    """The files of a changed request, merged with all edits since the feature was built.
 
     Raises `BuildError` that shows each conflict.
     """
@@ -142,7 +144,7 @@ def merged(root: Path, kept: Record, requested: Contents) -> Contents:
     problems: list[str] = []
     for path in requested:
         try:
-            contents[path] = _merged(root, path, kept, requested[path])
+            contents[path] = _merged(root, path, record, requested[path])
         except BuildError as error:
             problems += error.problems
     if problems:
@@ -150,8 +152,9 @@ def merged(root: Path, kept: Record, requested: Contents) -> Contents:
     return {path: content for path, content in contents.items() if content is not None}
 
 
-def _merged(root: Path, path: PurePosixPath, kept: Record, requested: bytes) -> bytes | None:
-    edited, built = content(root / path), kept.files.get(path, b"")
+def _merged(root: Path, path: PurePosixPath, record: Record, requested: bytes) -> bytes | None:
+    """The content of one file; None if it was deleted and the request does not change it."""
+    edited, built = content(root / path), record.files.get(path, b"")
     if (root / path).is_symlink():
         raise BuildError(f"{path} is a symbolic link")
     if edited == built or path.name == RECORD:
@@ -160,15 +163,17 @@ def _merged(root: Path, path: PurePosixPath, kept: Record, requested: bytes) -> 
         return edited
     if edited is None:
         raise BuildError(f"{path} is deleted here, and the request changes it")
-    if opened := still_open(edited):  # what is kept here is left out of what is requested
-        built = _OPEN.sub(lambda _: opened[0], built)
-    merged = _three_ways(path, edited, built, requested)
-    # As the file stands in this checkout.
+    # The requested `OPEN` leaves the kept requirements out too. With the edited one as their common
+    # base, the merge takes it without a conflict.
+    if statement := open_statement(edited):
+        built = _OPEN.sub(lambda _: statement[0], built)
+    merged = _merged_by_git(path, edited, built, requested)
+    # A checkout may have CRLF as line ends.
     crlf = b"\r\n" in (root / path).read_bytes()
     return merged.replace(b"\n", b"\r\n") if crlf else merged
 
 
-def _three_ways(path: PurePosixPath, edited: bytes, built: bytes, requested: bytes) -> bytes:
+def _merged_by_git(path: PurePosixPath, edited: bytes, built: bytes, requested: bytes) -> bytes:
     with TemporaryDirectory() as folder:
         versions = {"edited": edited, "built": built, "requested": requested}
         for name, content in versions.items():
@@ -179,7 +184,7 @@ def _three_ways(path: PurePosixPath, edited: bytes, built: bytes, requested: byt
         except FileNotFoundError:
             raise BuildError(f"{path} is edited: to merge that, install git") from None
     if done.returncode:
-        shown = b"\n".join(_CONFLICT.findall(done.stdout)) or done.stderr
-        lines = shown.decode(errors="replace").splitlines()[:_MAX_LINES]
+        conflicts = b"\n".join(_CONFLICT.findall(done.stdout)) or done.stderr
+        lines = conflicts.decode(errors="replace").splitlines()[:_MAX_LINES]
         raise BuildError("\n".join([f"{path} is edited where the request changes it:", *lines]))
     return done.stdout

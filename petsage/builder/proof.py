@@ -1,4 +1,4 @@
-"""What a feature must pass before it is kept: the project's own tools, its routes, its document."""
+"""The proof of a feature: the project's own tools, the routes, and the OpenAPI document."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from petsage.builder import BuildError, project
 
 LIMIT_SECONDS = 120
-"""A program that takes longer is killed."""
+"""How long a program of the proof may take before it is killed."""
 
 _TOOLS = ("mypy", "openapi_spec_validator", "pytest", "pytest_timeout", "ruff")
 _APPLICATION = "petsage.builder.application"
@@ -30,25 +30,25 @@ class Application:
     """What a project's application has."""
 
     routes: Sequence[tuple[str, str | None]]
-    """Method and URL, and the feature that answers; None if it is PetSage's own."""
+    """Method and URL, and the feature that answers; None if that is PetSage itself."""
     open_requirements: Mapping[str, Sequence[str]]
-    """By feature: what its `OPEN` has."""
+    """By feature, the requirements in its `OPEN`."""
     openapi: Mapping[str, Any]
 
 
 def check_tools(find: Callable[[str], object] = importlib.util.find_spec) -> None:
-    """Raises `BuildError` if a tool of the proof is not installed."""
+    """Raises `BuildError` if a tool that the proof runs is not installed."""
     if missing := [name for name in _TOOLS if find(name) is None]:
         raise BuildError(f"the proof needs {', '.join(missing)}: pip install '.[test]'")
 
 
 def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, CompletedProcess[str]]:
-    """Runs `python -m` with each of these arguments in the project, all at once.
+    """Runs `python -m` with the arguments of each program in the project, all at the same time.
 
-    Raises `BuildError` if one takes too long. No program outlives the call.
+    Raises `BuildError` if one takes longer than `LIMIT_SECONDS`. No program outlives the call.
     """
-    # -m puts the working directory before what is installed. Options that the environment has for
-    # pytest would change what it prints.
+    # With -m the project's own packages are imported, not installed ones. Options for pytest in the
+    # environment would change its output, which is read here.
     env = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8:replace"}
     start = partial(Popen[str], cwd=root, env=env, stdout=PIPE, stderr=PIPE, encoding="utf-8")
     python = [sys.executable, "-B", "-m"]
@@ -60,14 +60,14 @@ def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, Complete
         except TimeoutExpired:
             raise BuildError(f"the proof is not done after {LIMIT_SECONDS} s") from None
         finally:
-            for one in running:
-                one.kill()
+            for process in running:
+                process.kill()
     ended = zip(programs, running, outputs, strict=True)
-    return {name: CompletedProcess(one.args, one.returncode, *out) for name, one, out in ended}
+    return {name: CompletedProcess(run.args, run.returncode, *out) for name, run, out in ended}
 
 
 def application(root: Path) -> Application:
-    """Makes the project's application. Raises `BuildError` if it cannot be made."""
+    """What the project's application has. Raises `BuildError` if it cannot be made."""
     return _read_application(run({_APPLICATION: (_APPLICATION,)}, root)[_APPLICATION])
 
 
@@ -79,17 +79,18 @@ def _read_application(ended: CompletedProcess[str]) -> Application:
 
 
 def prove(root: Path, features: Sequence[str], passed: int | None = None) -> Application:
-    """Proves features that stand in the project, with `passed` tests, if that is known.
+    """Proves features that are in the project: `passed` tests must pass, if that number is given.
 
-    Returns what the application has. Raises `BuildError` with all that is red.
+    Returns what the application has. Raises `BuildError` with everything that is red.
     """
     folders = [str(project.folder(feature)) for feature in features]
     tests = [str(project.test_path(feature)) for feature in features]
-    modules = (path.relative_to(root) for one in folders for path in (root / one).rglob("*.py"))
-    # They write nothing, so that the next run can remove the copy at once if this one is killed.
+    modules = (path.relative_to(root) for name in folders for path in (root / name).rglob("*.py"))
+    # The tools write no caches: if this run is killed while they go on, the next one can delete the
+    # copy at once.
     cache = os.environ.get("MYPY_CACHE_DIR", os.devnull)
     tools = {
-        # Files, not folders: in a folder the linter leaves out what git ignores.
+        # Files, not folders: in a folder the linter skips files that git ignores.
         "linter": ("ruff", "check", "--no-cache", *tests, *map(str, modules)),
         "type checker": ("mypy", f"--cache-dir={cache}", *folders),
         "test suite": ("pytest", "-q", "--color=no", *_WITHOUT, *tests),
@@ -97,15 +98,15 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
     ended = run({**tools, _APPLICATION: (_APPLICATION,)}, root)
     problems = [_red(name, ended[name]) for name in tools if ended[name].returncode]
     try:
-        made = _read_application(ended[_APPLICATION])
+        application = _read_application(ended[_APPLICATION])
     except BuildError as error:
         raise BuildError(*problems, *error.problems) from None
     if not ended["test suite"].returncode:
-        problems += _miscounted(ended["test suite"], passed, made, features)
-    problems += [*_misplaced(made, features), *_invalid(made.openapi)]
+        problems += _miscounted(ended["test suite"], passed, application, features)
+    problems += [*_misrouted(application, features), *_invalid(application.openapi)]
     if problems:
         raise BuildError(*problems)
-    return made
+    return application
 
 
 def _red(name: str, ended: CompletedProcess[str]) -> str:
@@ -114,21 +115,24 @@ def _red(name: str, ended: CompletedProcess[str]) -> str:
 
 
 def _miscounted(
-    tests: CompletedProcess[str], passed: int | None, made: Application, features: Sequence[str]
+    tests: CompletedProcess[str],
+    passed: int | None,
+    application: Application,
+    features: Sequence[str],
 ) -> Iterator[str]:
-    # A test that is skipped, or not collected, has proven nothing.
-    open_ = sum(len(made.open_requirements.get(feature, ())) for feature in features)
+    # A test that is skipped or not collected proves nothing, though pytest exits with 0.
+    open_ = sum(len(application.open_requirements.get(feature, ())) for feature in features)
     expected = f"{passed or 'N'} passed" + (f", {open_} xfailed" if open_ else "")
     last = tests.stdout.strip().rpartition("\n")[2]
     if not re.fullmatch(expected.replace("N", r"\d+") + " in .*", last):
         yield f"the tests are {last!r}, not {expected}"
 
 
-def _misplaced(made: Application, features: Sequence[str]) -> Iterator[str]:
-    # Two URLs that differ in the names of their parameters only are one.
-    counted = Counter(re.sub("<[^>]*>", "<>", route) for route, _ in made.routes)
+def _misrouted(application: Application, features: Sequence[str]) -> Iterator[str]:
+    # URLs that differ only in the names of their parameters are the same.
+    counted = Counter(re.sub("<[^>]*>", "<>", route) for route, _ in application.routes)
     yield from (f"two views answer {route}" for route in counted if counted[route] > 1)
-    for feature in set(features) - {feature for _, feature in made.routes}:
+    for feature in set(features) - {feature for _, feature in application.routes}:
         yield f"the application has no route of {feature}"
 
 

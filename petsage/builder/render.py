@@ -1,4 +1,4 @@
-"""Renders a request: every file of the feature, in memory."""
+"""Renders a request into every file of the feature, in memory."""
 
 import json
 import re
@@ -20,7 +20,7 @@ import jinja2
 from petsage.builder import BuildError, project, types
 from petsage.builder.request import Request, check_length
 
-# What Markdown would read as markup. The start of a line is its own matter.
+# Characters that Markdown would read as markup: anywhere, or at the start of a line.
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~&]|\b_|_\b|^([-+=]|\d+[.)](?=\s))")
 
 
@@ -38,7 +38,7 @@ class FeatureFiles:
 
     @property
     def tests(self) -> int:
-        """The number of tests, those of requirements excepted."""
+        """The number of tests, without those of requirements."""
         defined = self.contents[project.test_path(self.request.feature)].count(b"\ndef test_")
         return defined - len(self.request.requirements)
 
@@ -72,9 +72,9 @@ def _branches(paths: Sequence[tuple[str, ...]], indent: str = "") -> Iterator[st
 
 
 def render(request: Request, root: Path, kept: Collection[str] = ()) -> FeatureFiles:
-    """Renders a request, formatted as the project at `root` is.
+    """Renders a request, formatted by the rules of the project at `root`.
 
-    The requirements in `kept` are not open any more. Raises `BuildError` if its formatter refuses.
+    The requirements in `kept` are not open any more. Raises `BuildError` if the formatter fails.
     """
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("petsage.builder"),
@@ -114,7 +114,8 @@ def _record(request: Request, contents: project.Contents) -> bytes:
 
 
 def _context(request: Request) -> dict[str, Any]:
-    """The variables of the templates, which escape text of the request for its place."""
+    """The variables of the templates. They hold the request's text as it is: the templates escape
+    it where they use it."""
     fields = {name: types.parse(asked) for name, asked in request.fields}
     example = {name: of.example for name, of in fields.items()}
     return {
@@ -124,7 +125,7 @@ def _context(request: Request) -> dict[str, Any]:
         "title": _title(request.feature),
         "url": url(request.feature).removeprefix("/api/v1"),
         "docstring": _docstring(request.description),
-        "promises": promises(request.requirements),
+        "requirement_tests": test_names(request.requirements),
         "query": bool(request.fields) and request.method == "GET",
         "fields": fields,
         "kinds": {kind for of in fields.values() for kind in of.kinds},
@@ -133,8 +134,8 @@ def _context(request: Request) -> dict[str, Any]:
     }
 
 
-def promises(requirements: Iterable[str]) -> dict[str, str]:
-    """The requirement of each test that is named after one."""
+def test_names(requirements: Iterable[str]) -> dict[str, str]:
+    """The names of the requirements' tests, each with its requirement."""
     named: dict[str, str] = {}
     for requirement in requirements:
         words = re.findall("[a-z0-9]+", requirement.lower().replace("'", ""))

@@ -21,7 +21,7 @@ MAX_BYTES = 1024 * 1024
 """A longer request is refused."""
 
 MAX_LINES = 10
-"""So many things that are wrong are printed at most."""
+"""How many problems of a request are printed at most."""
 
 _MAX_NAME = 40
 _FEW = validate.Length(max=50)
@@ -32,12 +32,12 @@ _NAME_RULE = (
     "a letter first, such as pet_birthday"
 )
 
-# A feature gives its name to a folder, a view and a class, and none may hide a name of Python or of
-# PetSage. The linter refuses `l`, which looks like 1.
+# A feature gives its name to a folder, a view and a class, and none of them may hide a name of
+# Python or of PetSage. The linter refuses `l`, which looks like 1.
 _OWN = [
-    key
-    for key, one in vars(features).items()
-    if getattr(one, "__module__", "") == features.__name__
+    name
+    for name, value in vars(features).items()
+    if getattr(value, "__module__", "") == features.__name__
 ]
 _TAKEN_BY_MODULES = frozenset(
     {"check", "check_failed", "fields", "l", "schema", "validate"}
@@ -55,7 +55,7 @@ class Request:
 
     feature: str
     description: str
-    """One paragraph, one line: any white space in it is a single space."""
+    """One line: any white space in it is a single space."""
     requirements: tuple[str, ...] = ()
     fields: tuple[tuple[str, str | Mapping[str, Any]], ...] = ()
     """Names and types, in the order of the request."""
@@ -81,7 +81,7 @@ def from_json(text: bytes) -> Request:
 
 
 def check_length(text: bytes) -> None:
-    """Raises `BuildError` if a request is longer than `MAX_BYTES`, with what is built of it."""
+    """Raises `BuildError` if a request, or a record of one, is longer than `MAX_BYTES`."""
     if len(text) > MAX_BYTES:
         raise BuildError(f"the request is too long: it may have {MAX_BYTES // 1024**2} MiB")
 
@@ -96,12 +96,12 @@ def from_options(
     pairs = [option.partition(":")[::2] for option in field]
     if len(dict(pairs)) < len(pairs):
         raise BuildError("a field is given twice")
-    asked = {"feature": name, "requirements": [*requirement], "fields": dict(pairs), **given}
-    return load({key: value for key, value in asked.items() if value is not None})
+    document = {"feature": name, "requirements": [*requirement], "fields": dict(pairs), **given}
+    return load({key: value for key, value in document.items() if value is not None})
 
 
 def load(document: object) -> Request:
-    """Loads a request from what its JSON says. Raises `BuildError` with all that is wrong."""
+    """Loads a request from its JSON document. Raises `BuildError` with all that is wrong."""
     try:
         request: Request = RequestSchema().load(document)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -112,7 +112,7 @@ def load(document: object) -> Request:
 
 
 def _lines(messages: Any, *place: str) -> Iterator[str]:
-    """marshmallow's messages, a line each, with the place in the request that each is about."""
+    """marshmallow's messages, a line for each, with its place in the request."""
     if place == ("_schema",):
         yield f"the request must be a JSON object with {', '.join(_KEYS)}"
     elif messages == ["Unknown field."]:
@@ -122,9 +122,9 @@ def _lines(messages: Any, *place: str) -> Iterator[str]:
         yield from (f"{'.'.join(place)}: {message}" for message in messages)
     else:
         for key, below in messages.items():
-            # A dictionary's messages are about its key or its value.
-            for one in below.values() if place == ("fields",) else [below]:
-                yield from _lines(one, *place, ascii_line(key, _MAX_NAME))
+            # For a dictionary marshmallow adds a level: messages about the key, or about the value.
+            for level in below.values() if place == ("fields",) else [below]:
+                yield from _lines(level, *place, ascii_line(key, _MAX_NAME))
 
 
 def _name(taken: Iterable[str]) -> fields.String:
@@ -141,17 +141,17 @@ class _Type(fields.Field[Any]):
 
 
 class RequestSchema(Schema):
-    """A request as it is written down."""
+    """A request as JSON."""
 
     feature = _name(_TAKEN_BY_MODULES)
     description = types.Text(required=True)
     requirements = fields.List(types.Text(), allow_none=True, validate=_FEW)
-    # A schema has an attribute `fields` of its own.
+    # marshmallow's schemas have an attribute `fields`, so this one has another name.
     fields_ = fields.Dict(
         _name(_TAKEN_BY_CLASSES), _Type(), data_key="fields", allow_none=True, validate=_FEW
     )
     method = fields.String(validate=validate.OneOf(["GET", "POST"]))
-    files = fields.Raw()  # what the builder keeps beside a request is no part of it
+    files = fields.Raw()  # ignored: a record holds the built files beside its request
 
     @pre_load
     def _know_none(self, given: Any, **_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The fields that a request can ask for: `string`, `date!`, `{"type": "integer", "minimum": 0}`."""
+"""The types of a request's fields: `string`, `date!`, `{"type": "integer", "minimum": 0}`."""
 
 import datetime as dt
 import json
@@ -31,7 +31,7 @@ class Text(fields.String):
 
 
 def _check_printable(text: str) -> None:
-    # Text that cannot be seen could only mislead whoever reads the code.
+    # Invisible characters could mislead a reader of the generated code.
     if hidden := next((character for character in text if not character.isprintable()), None):
         raise ValidationError(f"must be printable, without U+{ord(hidden):04X}")
 
@@ -42,7 +42,7 @@ def _check_number(value: Any) -> None:
 
 
 class _FieldSchema(Schema):
-    """A field in JSON Schema's words; the type is PetSage's."""
+    """A field in JSON Schema's words, except for the type."""
 
     type = fields.Raw(required=True)
     description = Text()
@@ -59,7 +59,7 @@ WORDS = tuple(_FieldSchema().fields)
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """What the generated code needs of a field, and values of it in JSON."""
+    """What the templates need to know of a field. Its example and its wrong value are JSON's."""
 
     marshmallow: str
     """The marshmallow field's class."""
@@ -68,16 +68,16 @@ class FieldType:
     example: Any
     """A value that is valid."""
     wrong: Any
-    """A value that is not valid, though it may be for another type."""
+    """A value that is not valid for this type."""
     options: tuple[str, ...] = ()
     """Arguments of the marshmallow field."""
     kinds: frozenset[str] = frozenset()
-    """The names of the types that it is made of: the generated imports depend on them."""
+    """The names of the types that it is made of, on which the generated imports depend."""
     required: bool = False
     words: Mapping[str, Any] = field(default_factory=dict)
-    """What the request says of it, in JSON Schema's words."""
+    """What the request says of it, by JSON Schema's words."""
     bounds: Mapping[str, Any] = field(default_factory=dict)
-    """The least and the greatest value or length that is valid: `min`, `max`."""
+    """The bounds of a valid value or length, by `min` and `max`."""
 
 
 _UTC = ("default_timezone=dt.UTC",)
@@ -104,12 +104,12 @@ _WITH_DEFAULT = {"string", "integer", "float", "boolean", "enum", "email", "url"
 _EXACT = {name: getattr(features, name) for name in dir(features) if name.startswith("Exact")}
 
 
-def parse(asked: object) -> FieldType:
-    """Reads a type, or an object with one; a `!` at its end makes the field required.
+def parse(declared: object) -> FieldType:
+    """Reads a type, or an object with a type; a `!` at its end makes the field required.
 
     Raises `ValidationError`.
     """
-    words = _FieldSchema().load(asked if isinstance(asked, dict) else {"type": asked})
+    words = _FieldSchema().load(declared if isinstance(declared, dict) else {"type": declared})
     text = words.pop("type")
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         raise ValidationError(f"must be a type, of {MAX_CHARACTERS} characters at most")
@@ -140,7 +140,7 @@ def _enum(choices: list[str]) -> FieldType:
         raise ValidationError("an enum may not have the same choice twice")
     if not all(map(_CHOICE.fullmatch, choices)):
         raise ValidationError("must be enum:a:b, each choice 1 to 40 letters, digits, spaces, _.+-")
-    # No choice begins with a question mark.
+    # "?" is a wrong value: no choice may begin with it.
     options = (f"validate=validate.OneOf({choices})",)
     return FieldType("fields.String", "str", choices[0], "?", options, frozenset({"enum"}))
 
@@ -181,11 +181,11 @@ def _check_value(of: FieldType, word: str, value: object) -> None:
     written = json.dumps(value, ensure_ascii=False)
     if len(written) > MAX_CHARACTERS or not written.isprintable():
         raise ValidationError({word: [f"must be printable, {MAX_CHARACTERS} characters at most"]})
-    # The builder's own code: each text of the request in it is a literal.
-    known = {"dt": dt, "fields": fields, "validate": validate, **_EXACT}
-    declared = eval(_call(of.marshmallow, *of.options), known)  # noqa: S307
+    # The builder has written this code itself: each text of the request in it is a literal.
+    names = {"dt": dt, "fields": fields, "validate": validate, **_EXACT}
+    field = eval(_call(of.marshmallow, *of.options), names)  # noqa: S307
     try:
-        back = declared.serialize("it", {"it": declared.deserialize(value)})
+        back = field.serialize("value", {"value": field.deserialize(value)})
     except ValidationError as error:
         raise ValidationError({word: error.messages}) from None
     # An integer may be sent as 7.0, but its default in the code may not.

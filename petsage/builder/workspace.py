@@ -1,10 +1,10 @@
-"""The hidden folder of a project where a feature is proven, before it is moved in or out.
+"""The hidden folder of a project in which a feature is proven before it is moved in.
 
     .petsage-feature/
-      copy/           the project as it is to be
-      undo/FEATURE/   the feature as it was, while it is being replaced
+      copy/           the project as it will be after the change
+      undo/FEATURE/   the feature as it was, while it is replaced or removed
 
-A change is all or nothing: whatever ends a run, `undo` is put back, by that run or the next one.
+A change is all or nothing: if a run ends within one, that run or the next one puts `undo` back.
 """
 
 import fcntl
@@ -19,16 +19,16 @@ from petsage.builder import BuildError
 from petsage.builder.project import FEATURES, TESTS, files, folder, test_path
 
 FOLDER = ".petsage-feature"
-"""Git ignores it, and nobody imports what is in it: its name has a dot."""
+"""Git ignores it, and Python cannot import from it, since its name has a dot."""
 
 _NOT_COPIED = ("__pycache__", "node_modules")
 
 
 @contextmanager
 def locked(root: Path, feature: str) -> Iterator[None]:
-    """Keeps other builders out, and clears up before and after.
+    """Keeps other builders out during the block, and clears the workspace before and after it.
 
-    Raises `BuildError` if one is at work, or if a folder cannot be written.
+    Raises `BuildError` if another builder is at work, or if a folder cannot be written.
     """
     with (root / FEATURES / "__init__.py").open() as held:
         try:
@@ -45,8 +45,8 @@ def locked(root: Path, feature: str) -> Iterator[None]:
 
 
 def _check_writable(root: Path, *folders: PurePosixPath) -> None:
-    # It is known before the proof, and nothing has to be undone that cannot be.
-    for path in (root / one for one in folders):
+    # Checked before the change: in such a folder it could not be undone.
+    for path in (root / name for name in folders):
         if path.is_dir() and not os.access(path, os.W_OK):
             raise BuildError(f"{path} cannot be written")
 
@@ -54,8 +54,8 @@ def _check_writable(root: Path, *folders: PurePosixPath) -> None:
 def copy_project(root: Path) -> Path:
     """Copies the project into the workspace, and returns the root of the copy.
 
-    Hidden folders, environments and caches are left out, what nobody can read, and what is no
-    file, folder or link.
+    It leaves out hidden folders, virtual environments, caches, what cannot be read, and whatever is
+    no file, folder or link.
     """
     _copy(root, root / FOLDER / "copy", _is_copied)
     return root / FOLDER / "copy"
@@ -70,7 +70,7 @@ def _is_copied(path: Path) -> bool:
 
 
 def _copy(source: Path, target: Path, wants: Callable[[Path], bool] = lambda _: True) -> None:
-    """Copies a file, a link, or a folder with what is in it that `wants` accepts."""
+    """Copies a file, a link, or a folder with those of its entries that `wants` accepts."""
     if source.is_symlink() or source.is_file():
         shutil.copy2(source, target, follow_symlinks=False)
     elif source.is_dir():
@@ -81,17 +81,17 @@ def _copy(source: Path, target: Path, wants: Callable[[Path], bool] = lambda _: 
 
 
 def move_in(root: Path, feature: str, copy: Path, paths: Iterable[PurePosixPath]) -> None:
-    """Moves a feature's files from a copy of the project into the project, over those there."""
+    """Moves a feature's files from a copy into the project, and replaces those that are there."""
     with _undone_if_it_fails(root, feature):
         if not files(root, feature):
-            _discard(root, folder(feature))  # it has caches at most
-            paths = _places(feature)  # at once
+            _discard(root, folder(feature))  # it holds nothing but caches
+            paths = _places(feature)  # the whole folder in one rename
         for path in paths:
             (copy / path).rename(root / path)
 
 
 def move_out(root: Path, feature: str) -> None:
-    """Takes a feature out of the project, and what Python has compiled of it."""
+    """Takes a feature and its bytecode out of the project."""
     with _undone_if_it_fails(root, feature):
         for path in _places(feature):
             _discard(root, path)
@@ -101,7 +101,7 @@ def move_out(root: Path, feature: str) -> None:
 
 @contextmanager
 def _undone_if_it_fails(root: Path, feature: str) -> Iterator[None]:
-    """Saves a feature; unless the block comes to its end, `_clear` puts it back."""
+    """Saves a feature. Unless the block reaches its end, `_clear` puts the feature back."""
     work = root / FOLDER
     (work / "saved" / feature).mkdir(parents=True)
     for path in _places(feature):
@@ -112,13 +112,16 @@ def _undone_if_it_fails(root: Path, feature: str) -> Iterator[None]:
 
 
 def _places(feature: str) -> tuple[PurePosixPath, ...]:
-    # The folder comes last: from then on the application serves the feature.
+    # The folder comes last: as soon as it is there, the application serves the feature.
     return test_path(feature), folder(feature)
 
 
 def _clear(root: Path) -> None:
+    """Undoes a change that has not ended, and deletes the workspace."""
     work = root / FOLDER
-    shutil.rmtree(work / "copy", ignore_errors=True)  # on a full disk that makes room
+    shutil.rmtree(
+        work / "copy", ignore_errors=True
+    )  # comes before the undo, which needs room on a full disk
     for saved in (work / "undo").glob("*"):
         for path in _places(saved.name):
             _discard(root, path)
@@ -128,6 +131,6 @@ def _clear(root: Path) -> None:
 
 
 def _discard(root: Path, path: PurePosixPath) -> None:
-    # What is killed while it deletes leaves half; a rename is at once.
+    # A rename is one step. A run that is killed while it deletes would leave half of the folder.
     if os.path.lexists(root / path):
         (root / path).rename(Path(mkdtemp(dir=root / FOLDER)) / path.name)

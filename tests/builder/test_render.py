@@ -57,9 +57,9 @@ def test_a_text_is_in_the_docstrings_and_does_nothing(number):
     assert [type(statement) for statement in view.body] == [ast.Expr, ast.Return]
     service = code(rendered(request), "service.py").body[-1]
     described, refuses, harmless = ast.get_docstring(service).split("\n\n")
-    assert refuses.startswith("Raises `petsage.features.Refused` to refuse")
+    assert refuses.startswith("To refuse a request, raise `petsage.features.Refused(")
     assert " ".join(described.split()) == request.description
-    assert harmless.startswith("Once OPEN is empty, the smoke check runs it too")
+    assert harmless.startswith("Once OPEN is empty, the smoke check calls this too")
     assert [type(statement) for statement in service.body] == [ast.Expr, ast.If, ast.Return]
 
 
@@ -151,6 +151,6 @@ def test_every_word_of_a_field_reaches_schema_service_readme_and_tests():
     ],
 )
 def test_each_requirement_has_a_test_that_is_named_after_it(requirements, names):
-    named = render.promises(requirements)
+    named = render.test_names(requirements)
     assert list(named) == [f"test_it_must_{name}".rstrip("_") for name in names]
     assert list(named.values()) == requirements
