@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def text(name: str) -> str:
-    """The file of that name, as it stands in the package."""
+    """The content of the file of that name in this package."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What differs from one cluster to another, and the files that are printed from it."""
+"""The values that differ from cluster to cluster, and the files that are printed with them."""
 
 import re
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ FORMS: Mapping[str, tuple[str, str]] = {
         "is not a release that Kubernetes takes: 1 to 63 letters, digits, -, _ and ., "
         "a letter or digit first and last",
     ),
-    # A Service's name begins with a letter (RFC 1035). The Deployment appends 17 characters for a
-    # pod, whose name has 63 at most.
+    # A Service's name begins with a letter (RFC 1035). A pod's name has at most 63 characters, of
+    # which the Deployment appends 17.
     "name": (
         r"[a-z](?:[a-z0-9-]{0,44}[a-z0-9])?",
         "is not a name: 1 to 46 small letters, digits and -, a letter first, no - last",
@@ -34,18 +34,18 @@ FORMS: Mapping[str, tuple[str, str]] = {
     ),
     "app": (r"\w+(?:\.\w+)*:\w+(?:\(\))?", "is not of the form package.module:app"),
 }
-"""The pattern of each option's value, and the words for what it does not match: nothing else gets
-into the YAML."""
+"""The pattern of each option's value, and the message for a value that does not match it. No other
+value gets into the YAML."""
 
 
 def filled(file: str, values: Mapping[str, str | int | None]) -> str:
-    """The file with these values in it, each of which has the form of its name in `FORMS`.
+    """The file with these values in it. Each has the form that `FORMS` has for its name.
 
-    What a value of None is for is not printed: the line, or the item of a list.
+    Where a value is None, its line of the file, or its item of a list, is left out.
     """
     text = deploy.text(file)
-    for one in (key for key, value in values.items() if value is None):
-        text = re.sub(rf'(?m), "\${one}"|^ *\w+: "\${one}"\n', "", text)
+    for name in (key for key, value in values.items() if value is None):
+        text = re.sub(rf'(?m), "\${name}"|^ *\w+: "\${name}"\n', "", text)
     namespace = values["namespace"]
     scope = f" --namespace {namespace}" if namespace else ""
     return Template(text).substitute(values, scope=scope)

@@ -28,8 +28,8 @@ def command() -> None:
 def systemd(file: str | None) -> None:
     """Print the systemd unit.
 
-    With --socket it prints the unit of its sockets, in whose queues clients wait during a restart;
-    with --instances the unit of several instances on one machine.
+    With --socket it prints the socket unit instead, in whose queues clients wait during a restart;
+    with --instances the template unit, for several instances on one machine.
 
     \b
     Example:
@@ -47,9 +47,9 @@ def _formed(form: str, _ctx: object, _param: object, value: str | None) -> str |
 
 
 def _replicas(text: str) -> tuple[int, int]:
-    """How many pods there are at least and at most."""
-    found = re.fullmatch(r"([0-9]{1,4})(?::([0-9]{1,4}))?", text)
-    least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    """Reads the least and the greatest number of pods."""
+    match = re.fullmatch(r"([0-9]{1,4})(?::([0-9]{1,4}))?", text)
+    least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= least <= most:
         raise click.BadParameter(
             f"{text!r} is not MIN or MIN:MAX, from 1 to 9999, the larger one last"
@@ -58,7 +58,7 @@ def _replicas(text: str) -> tuple[int, int]:
 
 
 def _option(name: str, words: str, form: str = "", **more: Any) -> click.Option:
-    """An option whose value has the form of its own name, or of another."""
+    """An option whose value has the form that `FORMS` has for `form`, by default for its name."""
     form = form or name
     more |= {"callback": partial(_formed, form), "metavar": form.upper(), "show_default": True}
     return click.Option([f"--{name}"], help=words, **more)
@@ -70,7 +70,7 @@ _PLACE = (
 )
 _CLUSTER = (
     _option("image", "The image to run: [HOST[:PORT]/]PATH[:TAG][@DIGEST].", required=True),
-    _option("release", "The release that the image holds: the value of a label.", required=True),
+    _option("release", "The release that the image was built with.", required=True),
     *_PLACE,
     click.Option(
         ["--replicas"],
@@ -99,7 +99,7 @@ FILES: tuple[tuple[str, str, str, str, tuple[click.Option, ...]], ...] = (
     ("kubernetes", "kubernetes.yaml", "Kubernetes manifests, with a smoke test", _IMAGE, _CLUSTER),
     ("podmonitor", "podmonitor.yaml", "PodMonitor for Prometheus's operator", _APPLY, _PLACE),
 )
-"""The other commands: name, file, what it is, how it is called for example, options."""
+"""The other commands: name, file, what the file is, the example's end, options."""
 
 
 def _print(file: str, **values: Any) -> None:
