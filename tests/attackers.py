@@ -2,7 +2,7 @@
 
     python -m tests.attackers KIND COUNT SECONDS ADDRESS [PATH]
 
-They open anew what is closed. ADDRESS is host:port or unix:PATH.
+They replace each connection that is closed. ADDRESS is host:port or unix:PATH.
 """
 
 import select
@@ -29,11 +29,11 @@ KINDS = {
     "pipelining": (_GET + b"\r\n") * 20,
     "not reading": _GET + b"\r\n",
 }
-"""What each sends at once; all but the idle send a byte each half second after it."""
+"""What each client sends at first. The dripping ones then send a byte every half second."""
 
 
 def attack(kind: str, count: int, seconds: float, address: str, path: str = "/") -> None:
-    """Has `count` clients do it for so many seconds."""
+    """Attacks with `count` clients at a time, for so many seconds."""
     opening = KINDS[kind].replace(b" / ", f" {path} ".encode())
     clients: dict[int, socket.socket] = {}
     ends = select.epoll()
@@ -43,7 +43,9 @@ def attack(kind: str, count: int, seconds: float, address: str, path: str = "/")
             with suppress(OSError):
                 client = _opened(address, opening)
                 clients[client.fileno()] = client
-                ends.register(client, select.EPOLLRDHUP)  # they do not read
+                ends.register(
+                    client, select.EPOLLRDHUP
+                )  # not for input: these clients read nothing
         if "dripping" in kind and now > drip_at:
             drip_at = now + 0.5
             for client in clients.values():
@@ -72,7 +74,7 @@ def _opened(address: str, opening: bytes) -> socket.socket:
 def attacked(
     kind: str, count: int, seconds: float, address: str, path: str = "/"
 ) -> Iterator[None]:
-    """The attack goes on while the block runs, for so many seconds at most."""
+    """Attacks while the block runs, for so many seconds at most."""
     command = [sys.executable, "-m", "tests.attackers", kind, str(count), str(seconds), address]
     with subprocess.Popen([*command, path], cwd=ROOT) as process:
         try:

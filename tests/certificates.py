@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it issues."""
+"""Certificates for tests: an authority, and the certificates that it issues."""
 
 import datetime
 import ipaddress
@@ -32,19 +32,20 @@ class Authority:
         self.certify_itself(days)
 
     def certify_itself(self, days: float) -> None:
-        """Adds a certificate of its own that ends in `days` to what is to be trusted."""
+        """Adds one more certificate of the authority itself, which expires in `days`, to `ca`."""
         certificate = _build(self._name, self._name, self._key, self._key, (), days, ca=True)
         self.ca.write_bytes(self.ca.read_bytes() + certificate)
 
     def issue(self, names: tuple[str, ...] = LOOPBACK, days: float = 90) -> Files:
-        """A certificate for these names or addresses that ends in `days`, maybe in the past."""
+        """A certificate for these names or addresses, which expires in `days`, or has expired if
+        that is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _build(_name("server"), self._name, key, self._key, names, days)
         return _written(self._folder, certificate, key)
 
 
 def self_signed(folder: Path, names: tuple[str, ...] = LOOPBACK) -> Files:
-    """A certificate that vouches for itself."""
+    """A certificate that is signed by its own key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("self-signed")
     return _written(folder, _build(name, name, key, key, names, 90), key)

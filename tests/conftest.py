@@ -13,19 +13,20 @@ from tests.support import wait_until
 
 
 def pytest_configure() -> None:
-    """What a shell starts in its background ignores SIGINT, and hands that down: not here."""
+    """Restores SIGINT: a job that a shell starts in the background ignores it, and so would each
+    process of the tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def config() -> Config:
-    """A configuration that no environment has touched."""
+    """A configuration that does not depend on the environment."""
     return Config(release="r1", instance="i1")
 
 
 @pytest.fixture
 def identity(config: Config) -> Identity:
-    """Who answers, with this configuration."""
+    """The release and instance of this configuration."""
     return Identity(config.release, config.instance)
 
 
@@ -37,8 +38,8 @@ def scoreboard() -> Scoreboard:
 
 @pytest.fixture(autouse=True)
 def all_runs_have_ended() -> Iterator[None]:
-    """Waits after each test for its checks' threads: they log a change after the report, and the
-    next test may read the log."""
+    """Waits after each test for the threads of its checks: they still log changes after the report,
+    and the next test may read the log."""
     yield
     wait_until(lambda: not _checks_run())
 

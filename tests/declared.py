@@ -1,4 +1,4 @@
-"""What tests of declared dependencies need: a URL's verdict, and a server that says nothing."""
+"""Helpers for tests of declared dependencies: the verdict on a URL, and a silent server."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ from petsage.checks import Check, CheckFailed
 from petsage.dependencies.declaration import declared_checks
 
 AWKWARD_PASSWORDS = ("pa#ss1", "pa?ss2", "pa@ss3", "pa ss4", "pässwörd5", "p%41:/&'\"\\6")
-"""Each has something that a URL takes for its own."""
+"""Each has a character that has a meaning in a URL."""
 
 
 def check_of(url: str) -> Check:
@@ -22,19 +22,19 @@ def check_of(url: str) -> Check:
 
 
 def verdict(url: str, secret: str = "") -> str:
-    """Why the dependency at this URL is unwell; empty if it is well.
+    """Why the check of this URL fails; empty if it passes.
 
-    Fails if the secret is in what the check, its failure or the failure's traceback show.
+    Asserts that the secret is not in the texts of the check, its failure or the traceback.
     """
     check = check_of(url)
     failure = _failure(check.run)
     if failure is None:
         return ""
-    shown = [str(failure), *traceback.format_exception(failure)]
-    shown += [repr(thing) for thing in (check, check.run, failure)]
+    texts = [str(failure), *traceback.format_exception(failure)]
+    texts += [repr(thing) for thing in (check, check.run, failure)]
     assert failure.__context__ is None
     for form in filter(None, {secret, quote(secret, safe="")}):
-        assert not [text for text in shown if form in text]
+        assert not [text for text in texts if form in text]
     return str(failure)
 
 
@@ -71,6 +71,6 @@ def _failure(run: Callable[[], object]) -> CheckFailed | None:
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """The port of a server that accepts and says nothing: the kernel does that for a listener."""
+    """The port of a server that never answers: the kernel accepts its connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]

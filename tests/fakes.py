@@ -1,4 +1,4 @@
-"""Plain objects that stand in for time and for checks, and processes to spoil."""
+"""Plain objects that stand in for time and for checks, and child processes that may be harmed."""
 
 import os
 import resource
@@ -11,12 +11,12 @@ from petsage.health.report import Condition
 
 
 class ManualClock:
-    """A clock that a test sets. To wait takes no time unless the event does not come."""
+    """A clock that a test sets. A wait ends as soon as its event is set; otherwise time passes."""
 
     def __init__(self, now: float = 1000.0, patience_seconds: float = 5.0) -> None:
         self.time = now
         self.patience_seconds = patience_seconds
-        """How long, in real seconds, an event may take that is sure to come."""
+        """How long a wait takes, in real seconds, before it counts as timed out."""
 
     def now(self) -> float:
         return self.time
@@ -29,7 +29,7 @@ class ManualClock:
 
 
 class Subject:
-    """What a check asks: well, unwell with an exception, or hung until it is let go."""
+    """The run of a check: it passes, raises an exception, or hangs until `go` is set."""
 
     def __init__(self, error: BaseException | None = None, hung: bool = False) -> None:
         self.error = error
@@ -46,13 +46,13 @@ class Subject:
 
 
 def check(name: str = "database", run: object = None, **options: object) -> Check:
-    """A check that is asked for by every probe but live, if no probes are given."""
+    """A check; by default of every probe except live."""
     options.setdefault("probes", frozenset({"ready", "startup", "smoke"}))
     return Check(name, run or Subject(), **options)  # type: ignore[arg-type]
 
 
 def condition(name: str, **reasons: Callable[[], str]) -> Condition:
-    """A condition that calls for each of these probes what returns its reason."""
+    """A condition of these probes; each value returns the reason for its probe."""
     return Condition(name, tuple(reasons), lambda: {one: say() for one, say in reasons.items()})
 
 
@@ -76,12 +76,12 @@ def in_a_child(answer: Callable[[], str]) -> str:
 
 
 def without_threads() -> None:
-    """From here on this process, which should be a child, can start no thread."""
-    if os.geteuid() == 0:  # whom no limit holds
+    """Makes this process, which must be a child, unable to start threads."""
+    if os.geteuid() == 0:  # the limit does not hold for root
         os.setuid(65534)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
 
 
 def with_threads() -> None:
-    """From here on it can again."""
+    """Makes it able to start threads again."""
     resource.setrlimit(resource.RLIMIT_NPROC, (resource.getrlimit(resource.RLIMIT_NPROC)[1],) * 2)

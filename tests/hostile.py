@@ -1,4 +1,4 @@
-"""Servers that answer as a test wants it, byte by byte, in threads of this process."""
+"""Servers that answer exactly the bytes that a test wants, in threads of this process."""
 
 import itertools
 import socket
@@ -23,12 +23,12 @@ class Connection:
     sock: socket.socket
     request: bytes
     number: int
-    """How many came before it."""
+    """How many connections of the server came before it."""
     over: threading.Event
     """Set when the test is over."""
 
     def drip(self, pieces: Iterator[bytes], seconds: float = 0.05) -> None:
-        """Sends a piece, again and again, until the test or the client has had enough."""
+        """Sends one piece after another until the test is over or the client has closed."""
         for piece in pieces:
             self.sock.sendall(piece)
             if self.over.wait(seconds):
@@ -56,7 +56,7 @@ def answer(
     instance: str = "a",
     **headers: str,
 ) -> bytes:
-    """An answer as bytes; `content_type="text/html"` replaces or adds a header."""
+    """The bytes of an answer; `content_type="text/html"` replaces or adds a header."""
     named = {
         "content-type": "application/json",
         "content-length": str(len(body)),
@@ -68,7 +68,7 @@ def answer(
 
 
 def says(*answers: bytes) -> Script:
-    """Each connection gets the next of the answers; when they are used up, the last one."""
+    """Gives each connection the next of the answers; after the last one, that one again."""
 
     def script(connection: Connection) -> None:
         connection.sock.sendall(answers[min(connection.number, len(answers) - 1)])
@@ -77,7 +77,7 @@ def says(*answers: bytes) -> Script:
 
 
 def hangs(connection: Connection) -> None:
-    """Never says a word."""
+    """Never answers."""
     connection.over.wait()
 
 
@@ -144,12 +144,12 @@ def _serve(
                     served.requests.append(request)
                     script(Connection(sock, request, number, over))
         except OSError:
-            pass  # the client had enough
+            pass  # the client has closed the connection
 
 
 @contextmanager
 def swallowing(host: str, port: int) -> Iterator[None]:
-    """An address that drops every packet that would connect: its queue is full."""
+    """An address whose queue is full, so that it drops the packets of every new connection."""
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind((host, port))
@@ -163,7 +163,8 @@ def swallowing(host: str, port: int) -> Iterator[None]:
 
 @contextmanager
 def dripping(data: bytes) -> Iterator[int]:
-    """The port of a server that sends a byte of `data` every 50 ms, and for ever its last one."""
+    """The port of a server that sends a byte of `data` every 50 ms, and repeats the last one for
+    ever."""
 
     def drip(connection: socket.socket) -> None:
         with closing(connection), suppress(OSError):
@@ -178,7 +179,7 @@ def dripping(data: bytes) -> Iterator[int]:
 
 @contextmanager
 def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
-    """The port of a server that behaves so on each connection."""
+    """The port of a server that calls `behave` with each connection."""
 
     def serve(connection: socket.socket) -> None:
         with closing(connection), suppress(OSError):
@@ -191,8 +192,11 @@ def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @contextmanager
 def relay(port: int, hold: bytes, drips: bytes = b"") -> Iterator[tuple[int, threading.Event]]:
-    """A port that leads to a server at another port, and an event: while it is set, nothing of a
-    client reaches the server from `hold` on, and only `drips` comes back, byte by byte."""
+    """The port of a relay to the server at `port`, and an event.
+
+    While the event is set, what a client sends does not reach the server if `hold` is in it; the
+    client gets `drips` instead, byte by byte.
+    """
     holding = threading.Event()
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
@@ -245,7 +249,7 @@ def _accepting(
 
 
 def context_of(authority: Authority, name: str, days: float = 1) -> ssl.SSLContext:
-    """What a server of that name needs, with a certificate that ends in `days`."""
+    """The TLS context of a server of that name, whose certificate expires in `days`."""
     files = authority.issue((name,), days)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)

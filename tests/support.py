@@ -33,13 +33,13 @@ def tool(name: str, *places: str) -> str:
     return path
 
 
-# Below those that the kernel gives to clients; each process of a run has a part of its own.
+# Below the ports that the kernel gives to clients. Each process of pytest-xdist has its own part.
 _PORTS = list(range(10_000, 32_000))[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: 16]
 random.SystemRandom().shuffle(_PORTS)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on, and that it has not returned before."""
+    """A TCP port that nobody listens on, and that this function has not returned before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         port = _PORTS.pop()
@@ -49,9 +49,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """Calls `condition` until it returns something true, which it returns; fails after `seconds`.
+    """Calls `condition` until its result is true, and returns that; fails after `seconds`.
 
-    An `OSError` or a urllib3 error counts as not yet.
+    An `OSError` or an error of urllib3 counts as a false result.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -65,7 +65,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10) -> Any:
 
 
 def get(url: str, **options: Any) -> urllib3.BaseHTTPResponse:
-    """One GET, no retries, no redirects, a new connection, 10 s at most."""
+    """One GET on a new connection, without retries or redirects; 10 s at most."""
     with urllib3.PoolManager(retries=False) as pool:
         return pool.request("GET", url, redirect=False, **{"timeout": 10, **options})
 
@@ -80,7 +80,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def peak_kib(*command: str) -> int:
     """The most memory that a command ever held, in KiB.
 
-    A small process runs it: the kernel counts what a parent held before exec as its child's.
+    A small process starts it: until exec a child has its parent's memory, and the kernel counts it.
     """
     peak = subprocess.check_output([sys.executable, "-c", _PEAK, *command], text=True)
     return int(peak)
@@ -132,9 +132,9 @@ os.execv(command[0], command)
 
 
 def handing_over(sockets: Sequence[socket.socket], owner: str = "") -> list[str]:
-    """What runs the command behind it with these sockets handed over, as systemd does it.
+    """The start of a command line that runs the rest of it with these sockets, as systemd does.
 
-    The process that starts it must pass their descriptors on.
+    The process that runs it must inherit their descriptors.
     """
     descriptors = ",".join(str(one.fileno()) for one in sockets)
     return [sys.executable, "-c", _HANDING_OVER, owner, descriptors]
@@ -154,9 +154,9 @@ def served(
     """Runs `petsage serve` on free ports of 127.0.0.1, and waits until it has started.
 
     `variables` are configuration without the prefix: `workers=2`. Standard output and error go to
-    a file in `folder`. `project` is the root of another copy of PetSage that is served in place of
-    this one. `ready` stands in for asking the startup probe. `handed` are sockets to hand over.
-    `before` is a command that executes it, such as `env`.
+    a file in `folder`. `project` is the root of another copy of PetSage, which is served instead of
+    this one. `ready` is called instead of the startup probe. `handed` are sockets to hand over.
+    `before` is a command that runs the rest of the command line, such as `env`.
     """
     main, management = free_port(), free_port()
     settings = {
@@ -200,7 +200,7 @@ def served(
 
 
 def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """This process's environment, but with these PETSAGE_ variables and no others."""
+    """This process's environment, with these PETSAGE_ variables and no others."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PETSAGE_")}
     return clean | {f"PETSAGE_{name.upper()}": str(value) for name, value in settings.items()}
 

@@ -64,7 +64,7 @@ def test_a_header_in_several_lines_is_joined() -> None:
         assert get(served.url).headers["petsage-release"] == "1, 2"
 
 
-def test_an_ipv6_address_is_no_host_and_port() -> None:
+def test_the_colons_of_an_ipv6_address_begin_no_port() -> None:
     with server(says(answer())) as served:
         assert get(f"http://[fd00::abcd]:{served.port}").status == 200
     assert f"Host: [fd00::abcd]:{served.port}\r\n".encode() in served.requests[0]
@@ -77,7 +77,7 @@ def test_a_pinned_address_keeps_the_host() -> None:
     assert f"Host: pets.example:{served.port}\r\n".encode() in served.requests[0]
 
 
-def test_a_header_of_ones_own_replaces_the_usual_one() -> None:
+def test_a_given_header_replaces_the_usual_one() -> None:
     client = Client(
         (
             ("host", "other.example"),
@@ -141,7 +141,7 @@ def test_without_addresses_there_is_no_answer() -> None:
         Client().get(Target.parse("http://pets.example"), (), 10)
 
 
-def test_a_server_that_hangs_is_left() -> None:
+def test_a_server_that_hangs_is_given_up() -> None:
     with server(hangs) as served:
         assert fails_in_time(served.url).step == "waiting for an answer"
 
@@ -155,7 +155,7 @@ def test_a_server_that_hangs_is_left() -> None:
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "in the middle of an answer"),
     ],
 )
-def test_a_byte_now_and_then_does_not_keep_a_client(before: bytes, step: str) -> None:
+def test_a_byte_now_and_then_does_not_hold_a_client(before: bytes, step: str) -> None:
     def drips(connection: Connection) -> None:
         connection.sock.sendall(before)
         connection.drip(itertools.repeat(b"1"))
@@ -164,7 +164,7 @@ def test_a_byte_now_and_then_does_not_keep_a_client(before: bytes, step: str) ->
         assert fails_in_time(served.url).step == step
 
 
-def test_endless_interim_answers_do_not_keep_a_client() -> None:
+def test_endless_interim_answers_do_not_hold_a_client() -> None:
     def script(connection: Connection) -> None:
         connection.drip(itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"))
 
@@ -245,7 +245,7 @@ def test_a_body_that_nothing_judges_is_not_read() -> None:
     assert (found.status, found.body) == (200, b"")
 
 
-def test_a_handshake_that_hangs_is_left() -> None:
+def test_a_handshake_that_hangs_is_given_up() -> None:
     with server(hangs) as served:
         error = fails_in_time(served.url.replace("http", "https"))
     assert error.step == "in the TLS handshake"
@@ -320,7 +320,7 @@ def test_a_pinned_address_keeps_the_server_name(tmp_path: Path, host: str) -> No
 
 
 @pytest.mark.parametrize(("name", "days"), [("pets.example", -1), ("other.example", 1)])
-def test_a_certificate_that_does_not_hold_is_refused(tmp_path: Path, name: str, days: int) -> None:
+def test_a_certificate_that_is_not_valid_is_refused(tmp_path: Path, name: str, days: int) -> None:
     authority = Authority(tmp_path)
     with server(says(answer()), tls=context_of(authority, name, days)) as served:
         with pytest.raises(NoAnswer) as raised:
@@ -394,7 +394,7 @@ def test_a_target_is_read(text: str, url: str, authority: str) -> None:
         ("unix:/" + "a" * 107, "unix:/SOCKET"),
     ],
 )
-def test_a_target_that_is_none_is_refused(text: str, shown: str) -> None:
+def test_a_text_that_is_no_target_is_refused(text: str, shown: str) -> None:
     with pytest.raises(ValueError, match=shown) as raised:
         Target.parse(text)
     assert "sesame" not in str(raised.value)

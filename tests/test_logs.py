@@ -47,12 +47,12 @@ def raised(message):
 
 def test_a_line_of_text_says_when_how_bad_who_where_and_what():
     line = logs.TextFormatter("r1", "i1").format(record("check %s: %s", "db", "fail"))
-    told = LINE.fullmatch(line).groupdict()
-    moment = datetime.fromisoformat(told.pop("time"))
+    logged = LINE.fullmatch(line).groupdict()
+    moment = datetime.fromisoformat(logged.pop("time"))
     assert moment.utcoffset() is not None
     assert abs((datetime.now().astimezone() - moment).total_seconds()) < 60
-    assert told.pop("process").isdigit()
-    assert told == {
+    assert logged.pop("process").isdigit()
+    assert logged == {
         "level": "warning",
         "release": "r1",
         "instance": "i1",
@@ -65,8 +65,8 @@ def test_a_line_of_text_says_when_how_bad_who_where_and_what():
 def test_a_line_of_json_says_the_same():
     with serving("order-12345"):
         line = logs.JsonFormatter("r1", "i1").format(record("check %s: %s", "db", "fail"))
-    told = json.loads(line)
-    assert list(told) == [
+    logged = json.loads(line)
+    assert list(logged) == [
         "time",
         "level",
         "release",
@@ -76,14 +76,14 @@ def test_a_line_of_json_says_the_same():
         "request_id",
         "event",
     ]
-    assert (told["level"], told["event"]) == ("warning", "check db: fail")
-    assert told["request_id"] == "order-12345"
+    assert (logged["level"], logged["event"]) == ("warning", "check db: fail")
+    assert logged["request_id"] == "order-12345"
 
 
 @pytest.mark.parametrize(
     "identifier", ["short", "x" * 65, "a b c d e f", 'quote"quote', "line\nbreak", "größer-als-8"]
 )
-def test_a_request_id_that_could_do_harm_is_not_told(form, identifier):
+def test_a_request_id_that_could_do_harm_is_not_logged(form, identifier):
     with serving(identifier):
         assert identifier not in form(record("said"))
         assert logs.request_id() is None
@@ -137,7 +137,7 @@ def test_a_message_whose_arguments_do_not_fit_is_one_line(form):
     assert all(word in line for word in ("%d pets", "no"))
 
 
-def test_a_stack_that_was_asked_for_is_told_as_a_trace(form):
+def test_a_stack_that_was_asked_for_is_logged_as_a_trace(form):
     asked = record("where")
     asked.stack_info = 'Stack (most recent call last):\n  File "shop.py", line 1, in sell'
     head, *stack = form(asked).splitlines()
@@ -168,9 +168,9 @@ def test_petsages_500_carries_the_request_id_if_it_is_harmless(config, identifie
         raise RuntimeError
 
     headers = {"X-Request-ID": identifier} if identifier else {}
-    told = b',"request_id":"order-12345"' if identifier == "order-12345" else b""
+    logged = b',"request_id":"order-12345"' if identifier == "order-12345" else b""
     assert app.test_client().get("/broken", headers=headers).data == (
-        b'{"code":500,"status":"Internal Server Error"' + told + b"}\n"
+        b'{"code":500,"status":"Internal Server Error"' + logged + b"}\n"
     )
     assert app.test_client().get("/nope", headers=headers).data == (
         b'{"code":404,"status":"Not Found"}\n'

@@ -28,7 +28,7 @@ ROUNDS = 9
 PATH = "/api/v1/smoke-test"
 
 Command = Callable[[str], list[str]]
-"""An address to listen on becomes a command; PetSage is told by its environment."""
+"""An address to listen on becomes a command; PetSage gets it from its environment."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -110,10 +110,10 @@ def in_turn(unit: str, measure: Callable[[Command], float], beside: Command = pl
 def load(url: str, seconds: int, connections: int = 32) -> float:
     """Requests in a second; every answer a 200."""
     command = [tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", url]
-    told = subprocess.check_output(command, text=True)
-    assert "Non-2xx" not in told, told
-    assert "Socket errors" not in told, told
-    return float(re.search(r"Requests/sec: +([\d.]+)", told)[1])
+    printed = subprocess.check_output(command, text=True)
+    assert "Non-2xx" not in printed, printed
+    assert "Socket errors" not in printed, printed
+    return float(re.search(r"Requests/sec: +([\d.]+)", printed)[1])
 
 
 def test_memory(capsys):

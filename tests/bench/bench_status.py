@@ -132,9 +132,9 @@ def watched(url):
 def throughput(url, seconds=3):
     """Answers to the smoke test a second."""
     command = [tool("wrk"), "-t1", "-c8", f"-d{seconds}s", f"{url}/api/v1/smoke-test"]
-    told = subprocess.check_output(command, text=True)
-    assert "Non-2xx" not in told, told
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])
+    printed = subprocess.check_output(command, text=True)
+    assert "Non-2xx" not in printed, printed
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", printed)[1])
 
 
 UNLIMITED = (("        limit_req        zone=petsage_smoke_test burst=50 nodelay;\n", ""),)

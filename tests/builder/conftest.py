@@ -19,7 +19,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def bare(tmp_path):
-    """The root of a project of which nothing can be run, but that is made in no time."""
+    """The root of a project that has hardly any files: made quickly, but nothing in it can run."""
     for path in ("petsage/api.py", "petsage/features/__init__.py", "tests/features/__init__.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()

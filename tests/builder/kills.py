@@ -1,4 +1,4 @@
-"""A builder that is killed: nobody sees half of a feature, and the next run clears up."""
+"""Builders that are killed: no feature is ever half there, and the next run clears up."""
 
 import json
 import signal
@@ -17,9 +17,10 @@ UPDATE = ("update", *ADD[1:], "--field", "day:date!")
 
 
 class Killed:
-    """What became of the runs that were killed, by command: as before, or whole.
+    """Kills runs, and counts for each command the runs that left the project as before, and those
+    that had changed it completely.
 
-    Each of the commands can follow the one before it, and the first one follows the last, `ADD`.
+    The commands run in turn: each can follow the one before it, and the first one the last one.
     """
 
     def __init__(self, root: Path, *commands: tuple[str, ...]) -> None:
@@ -46,7 +47,7 @@ class Killed:
         return {p: c for p, c in snapshot(self.root).items() if FOLDER not in p}
 
     def kill(self, number: int, share: float) -> None:
-        """Kills the command of this number when this share of its time has gone by."""
+        """Kills the next command after this share of the time that it takes."""
         command, before = self.commands[number % len(self.commands)], self._tree()
         with self._start(command) as run:
             try:

@@ -1,4 +1,4 @@
-"""A feature's life from a request: built, verified, called, edited, updated by a field, removed."""
+"""The life of a feature: built, verified, called, edited, updated with one more field, removed."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ MINE = "\n\ndef test_of_mine(client):\n    assert client\n"
 
 
 def live(root: Path, request: Path, folder: Path) -> None:
-    """Takes a feature through its life in a project; the server's files go to `folder`."""
+    """Leads the feature of a request through its life; the server's files go to `folder`."""
     before, asked = snapshot(root), json.loads(request.read_text(encoding="utf-8"))
     name, requirements = asked["feature"], asked.get("requirements", "none") != "none"
     run(root, "add", "--request", str(request))
@@ -35,14 +35,14 @@ def live(root: Path, request: Path, folder: Path) -> None:
 
 
 def run(root: Path, *arguments: str, code: int = 0) -> str:
-    """Runs `petsage feature`, which must end with this code; returns what it prints."""
+    """Runs `petsage feature`, which must exit with `code`; returns what it prints."""
     done = petsage(root, "feature", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def call(root: Path, folder: Path, name: str, requirements: bool) -> None:
-    """Calls the served feature with the example of its document, and with what is wrong."""
+    """Calls the served feature with the example of its document, and with an unknown field."""
     with served(folder, project=root, workers=1) as service:
         url, api = service.main + render.url(name), f"{service.main}/api/v1"
         paths = ask("get", f"{api}/openapi.json", {})[1]["paths"]
@@ -57,7 +57,7 @@ def call(root: Path, folder: Path, name: str, requirements: bool) -> None:
 
 
 def ask(method: str, url: str, values: dict[str, Any]) -> tuple[int, Any]:
-    """One request with these values; the status and the JSON of its answer."""
+    """Sends one request with these values; returns the status and the JSON of the answer."""
     pairs = [(key, one) for key, v in values.items() for one in (v if isinstance(v, list) else [v])]
     sent = {"json": values} if method == "post" else {"fields": pairs}
     with urllib3.PoolManager(retries=False) as pool:
@@ -77,7 +77,7 @@ def edit(root: Path, name: str) -> None:
 
 
 def check_updated(root: Path, name: str) -> None:
-    """What was edited is there, and the field that was added too."""
+    """Both the edits and the added field are there."""
     folder = root / project.folder(name)
     assert '"""All that ' in (folder / "service.py").read_text()
     assert "added: int | None = None" in (folder / "service.py").read_text()

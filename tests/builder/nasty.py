@@ -1,4 +1,4 @@
-"""Texts that would do harm in code, templates or Markdown if they were taken for such."""
+"""Texts that do harm if they are interpreted as code, template or Markdown."""
 
 from petsage.builder.request import Request, from_options
 
@@ -21,6 +21,6 @@ TEXTS = [
 
 
 def text_request(number: int) -> Request:
-    """A request that has a text everywhere; every other one has a field."""
+    """A request with the text in each of its places; every second one has a field."""
     text, field = TEXTS[number], ["pet:date"] if number % 2 else []
     return from_options(f"text_{number}", [text], field, description=text)

@@ -20,7 +20,7 @@ def project_copy(folder: Path) -> Path:
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     root = folder / "project"
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():  # or else it is deleted, and not yet committed
+        if (ROOT / name).is_file():  # if not, it was deleted and that is not committed
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     return root
@@ -28,12 +28,12 @@ def project_copy(folder: Path) -> Path:
 
 @functools.cache
 def rendered(request: Request) -> FeatureFiles:
-    """The files of a request as this project formats them."""
+    """The files of a request, formatted by the rules of this project."""
     return render.render(request, ROOT)
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:
-    """Every file and folder below `root`, caches too, and what is in it."""
+    """Every file and folder below `root`, caches too; each file with its content."""
     return {
         str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
         for path in root.rglob("*")
@@ -41,7 +41,7 @@ def snapshot(root: Path) -> dict[str, bytes | None]:
 
 
 def unproven(*_: object) -> Any:
-    """Stands in for the proof where a test is about something else."""
+    """Stands in for the proof in tests of something else."""
 
 
 def red(*_: object) -> Any:
@@ -60,7 +60,7 @@ def update(root: Path, request: Request, prove: Prove = unproven) -> FeatureFile
 
 
 def petsage(root: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs the `petsage` command of the project at `root`, there; 60 s at most."""
+    """Runs the `petsage` of the project at `root`, in that folder; 60 s at most."""
     return subprocess.run(
         [sys.executable, "-m", "petsage", *arguments],
         **{"cwd": root, "capture_output": True, "text": True, "timeout": 60, **options},
@@ -69,9 +69,9 @@ def petsage(root: Path, *arguments: str, **options: Any) -> subprocess.Completed
 
 
 def environment() -> dict[str, str]:
-    """The environment of a builder that leaves no bytecode, and checks types from a cache.
+    """The environment of a builder: it writes no bytecode, and mypy uses a cache of its own.
 
-    No coverage is measured: it would be that of a copy, and take minutes.
+    No coverage is measured: it would be of a copy, and would take minutes.
     """
     inherited = {k: v for k, v in environment_of({}).items() if not k.startswith("COVERAGE_")}
     cache = str(ROOT / ".mypy_cache" / "proofs")

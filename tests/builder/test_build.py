@@ -123,7 +123,7 @@ def test_a_route_that_a_feature_has_is_refused(runnable):
 
 
 @pytest.mark.parametrize("path", ["petsage/features/vet", "tests/features/test_vet.py"])
-def test_what_is_there_already_is_not_written_over(bare, path):
+def test_existing_files_are_not_overwritten(bare, path):
     (bare / path).symlink_to("nowhere")
     assert refusal(bare, Request("vet", "d")) == (
         f"{path} is there already, and was not built; take another name"
@@ -150,7 +150,7 @@ def test_a_feature_that_prints_does_not_disturb(runnable):
     assert build.draft(runnable, Request("vet", "d"))
 
 
-def test_removing_what_is_as_it_was_built_leaves_nothing(bare, files):
+def test_removing_a_feature_that_was_not_edited_leaves_nothing(bare, files):
     before = snapshot(bare)
     project.write(bare, files.contents)
     assert build.remove(bare, "pet_birthday") == dict.fromkeys(sorted(files.contents), False)
@@ -228,7 +228,7 @@ def test_a_record_cannot_make_other_files_be_deleted(built):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"files":[]}', "[" * 10000, "1", '{"files":{"a":1}}']
 )
-def test_a_record_that_cannot_be_read_makes_it_a_feature_of_somebody_elses(built, text):
+def test_a_feature_whose_record_cannot_be_read_counts_as_not_built(built, text):
     (built / FOLDER / project.RECORD).write_text(text)
     with pytest.raises(BuildError, match="no feature of that name was built here"):
         build.remove(built, "pet_birthday")

@@ -71,7 +71,7 @@ def test_what_is_missing_is_named():
         *("_a", "a_", "a__b", "a.b", "vet\n", "\u217a", "\0"),
     ],
 )
-def test_a_name_of_other_signs_is_refused_with_the_rule(name):
+def test_a_name_with_other_characters_is_refused_with_the_rule(name):
     assert [p for p in problems(feature=name) if "must be 1 to 40 lower-case ASCII" in p]
     assert [p for p in problems(fields={name: "date"}) if "must be 1 to 40 lower-case ASCII" in p]
 
@@ -150,7 +150,7 @@ def test_white_space_in_a_text_becomes_single_spaces():
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * 501, 'a\u202e"""', "a\0", "\ud800", "a\x1b[2J"])
-def test_a_text_that_is_empty_or_too_long_or_hides_something_is_refused(text):
+def test_a_text_that_is_empty_or_too_long_or_has_invisible_characters_is_refused(text):
     assert problems(description=text)[0].startswith("description: ")
     assert problems(requirements=["a", text])[0].startswith("requirements.1: ")
 
@@ -272,7 +272,7 @@ def test_what_the_builder_writes_beside_a_request_is_no_part_of_it():
     assert from_json(json.dumps(request.to_json() | {"files": {"a": "b"}}).encode()) == request
 
 
-def test_a_requirement_that_stands_twice_is_one():
+def test_a_requirement_that_is_given_twice_counts_once():
     assert load(requirements=["a", "b", "a"]).requirements == ("a", "b")
 
 

@@ -32,14 +32,14 @@ def edit(root, path, old, new):
     (root / path).write_text((root / path).read_text().replace(old, new))
 
 
-def test_what_is_not_edited_becomes_what_is_asked_for(built, changed):
+def test_files_that_are_not_edited_become_those_of_the_request(built, changed):
     update(built, changed)
     for path, content in rendered(changed).contents.items():
         assert (built / path).read_bytes() == content
     assert project.edited(built, "pet_birthday") == ()
 
 
-def test_what_is_edited_stays_beside_what_is_asked_for(built, changed):
+def test_edits_stay_beside_what_the_request_changes(built, changed):
     edit(built, SERVICE, "    return given\n", "    return keep(given)\n")
     (built / FOLDER / "notes.txt").write_text("mine")
     (built / FOLDER / "README.md").unlink()

@@ -226,7 +226,7 @@ def test_of_a_secret_with_several_lines_each_is_one() -> None:
 
 
 @pytest.mark.parametrize("said", [False, 73, Value(73, "messages"), None])
-def test_what_a_run_returns_is_heard(said: object) -> None:
+def test_what_a_run_returns_reaches_its_result(said: object) -> None:
     assert scrubbed(lambda: said, re.compile("hunter2"))() is said
 
 

@@ -1,4 +1,4 @@
-"""The printed manifests, looked into as a cluster does."""
+"""The printed manifests, read as a cluster reads them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 
 def run(*arguments: str) -> Result:
-    """`petsage deploy` with these arguments."""
+    """Runs `petsage deploy` with these arguments."""
     return CliRunner().invoke(main, ["deploy", *arguments])
 
 
@@ -36,12 +36,12 @@ class Manifests:
         return cls(name, objects)
 
     def object(self, kind: str, suffix: str | None = None) -> Object:
-        """The one object of that kind, or the one whose name is the deployment's and `suffix`."""
+        """The only object of that kind, or the one whose name is the deployment's plus `suffix`."""
         of_kind = [one for one in self.objects if one["kind"] == kind]
         if suffix is not None:
             of_kind = [one for one in of_kind if one["metadata"]["name"] == self.name + suffix]
-        (found,) = of_kind
-        return dict(found)
+        (only,) = of_kind
+        return dict(only)
 
     def spec(self, kind: str, suffix: str | None = None) -> Object:
         return dict(self.object(kind, suffix)["spec"])
@@ -54,11 +54,11 @@ class Manifests:
         return dict(one)
 
     def labels(self, kind: str) -> dict[str, str]:
-        """The labels of the pods that come of an object of that kind."""
+        """The labels of the pods that an object of that kind makes."""
         return dict(self.spec(kind)["template"]["metadata"]["labels"])
 
     def config(self) -> Config:
-        """What PetSage makes of the server's variables."""
+        """The configuration that PetSage loads from the server's variables."""
         given = self.container("Deployment")["env"]
         return Config.load({one["name"]: one.get("value", "") for one in given})
 

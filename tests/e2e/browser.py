@@ -1,4 +1,4 @@
-"""A real Chromium that tells every URL it asks for."""
+"""A real Chromium, and the URLs that it requests."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def screen(driver: webdriver.Chrome, width: int, scheme: str = "light") -> Iterator[None]:
-    """Looks at pages on a screen of this width."""
+    """Shows pages on a screen of this width during the block."""
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -53,7 +53,7 @@ def screen(driver: webdriver.Chrome, width: int, scheme: str = "light") -> Itera
 
 
 def requested(driver: webdriver.Chrome) -> set[str]:
-    """Every URL that was asked for since the last call, but for those that are in the page."""
+    """Every URL that was requested since the last call, except those whose data is in the page."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = {
         message["params"]["request"]["url"]

@@ -1,7 +1,7 @@
-"""A small cluster: pods behind a balancer that follows a list of endpoints, which lags.
+"""A small cluster: pods behind a balancer whose list of endpoints lags.
 
-As in a cluster, a pod gets its SIGTERM at the moment in which it is taken off the list, and a node
-learns of the list later. The balancer knows nothing of HTTP: a connection stays with its pod.
+As in a real cluster, a pod gets SIGTERM at the moment in which it is taken off the list, and a node
+gets the new list later. The balancer knows nothing of HTTP: a connection stays with its pod.
 
     python -m tests.e2e.cluster     (measures the lags of the printed manifest in real time)
 """
@@ -30,17 +30,17 @@ PATH = "/api/v1/smoke-test"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the clients of a rollout have seen."""
+    """What the clients saw during a rollout."""
 
     answered: int
     lost: Counter[str]
-    """Requests without a 200, by what there was instead."""
+    """The requests that did not get a 200, by what they got instead."""
 
 
 def roll(folder: Path, lag_seconds: float, requests: int, pace: float = 1) -> Outcome:
-    """Replaces every pod under traffic, and goes on until so many requests were sent.
+    """Replaces every pod under traffic, and goes on until `requests` were sent.
 
-    `pace` is how much faster than in the manifest the drain is over. The lag is the manifest's too.
+    With a `pace` of 10, the manifest's drain and the lag take a tenth of their seconds.
     """
     drain_seconds = printed().config().drain_seconds / pace
     with ExitStack() as stack:
@@ -84,13 +84,13 @@ class _Balancer:
             yield cls(port, process)
 
     def follow(self, pods: list[Served], after_seconds: float = 0) -> None:
-        """Makes these pods the endpoints, later."""
+        """Makes these pods the endpoints, after so many seconds."""
         ports = " ".join(pod.main.rpartition(":")[2] for pod in pods)
         self._latest = threading.Timer(after_seconds, self._write, [f"{ports}\n"])
         self._latest.start()
 
     def join(self) -> None:
-        """Waits until the latest list has come."""
+        """Waits until the balancer has the latest list."""
         self._latest.join()
 
     def _write(self, line: str) -> None:
@@ -162,8 +162,8 @@ async def _send(port: int) -> None:
 
 
 async def _client(port: int, keeps: int, seen: Counter[str], wanted: list[int]) -> None:
-    """One request after the other, until so many are wanted; every other client keeps its
-    connection, as long as the pod does."""
+    """Sends one request after the other until all clients have sent as many as are wanted. If it
+    `keeps` its connection, it does so for as long as the pod does."""
     request = f"GET {PATH} HTTP/1.1\r\nHost: pets\r\n{'' if keeps else 'Connection: close'}"
     writer = None
     while not wanted or seen.total() < wanted[0]:

@@ -1,6 +1,6 @@
 """A real image, built by buildah on a base made by debootstrap, and run by containerd.
 
-All of it needs root. The base and the packages are made once, in a folder that git ignores.
+This needs root. The base and the packages are made once, in a folder that git ignores.
 
     python -m tests.e2e.containers     (makes them beforehand)
 """
@@ -42,7 +42,7 @@ def _run(*command: str | Path) -> str:
 
 
 def _base() -> Path:
-    """The files of a Debian that has Python 3.11, as the image's base."""
+    """An archive of a Debian with Python 3.11, the base of the image."""
     archive = CACHE / "base.tar"
     if not archive.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def _base() -> Path:
 
 
 def _wheels(source: Path) -> Path:
-    """Every package that the build installs, so that it asks no index, whichever there is here."""
+    """A folder with every package that the build installs, so that it needs no package index."""
     wanted = hashlib.sha256((source / "setup.cfg").read_bytes()).hexdigest()
     folder = CACHE / f"wheels-{wanted[:12]}"
     if not folder.exists():
@@ -69,13 +69,13 @@ def _wheels(source: Path) -> Path:
 
 @dataclass(frozen=True)
 class Engine:
-    """A containerd of its own, with an image in it."""
+    """A containerd for the tests, which has the image."""
 
     folder: Path
     image: str
 
     def command(self, name: str, *command: str, **variables: object) -> list[str]:
-        """Runs a container in the foreground, which gets the signals of the process."""
+        """The command that runs a container in the foreground, and passes signals on to it."""
         environment = (f"--env=PETSAGE_{key.upper()}={value}" for key, value in variables.items())
         limits = ("--read-only", "--seccomp", f"--memory-limit={MEMORY_BYTES}", "--net-host")
         return [*self._ctr("run"), "--rm", *limits, *environment, self.image, name, *command]
@@ -94,13 +94,13 @@ class Engine:
         return subprocess.run(asked, capture_output=True, timeout=60).returncode
 
     def pid(self, name: str) -> int:
-        """The process id on this machine of a container's process 1."""
+        """The process id that a container's process 1 has on this machine."""
         rows = [line.split() for line in _run(*self._ctr("task", "ls")).splitlines()]
         (pid,) = (row[1] for row in rows if row[0] == name)
         return int(pid)
 
     def memory_bytes(self, name: str) -> int:
-        """What a container's processes hold for themselves: the page cache is not theirs."""
+        """The memory that a container's processes hold, without the page cache."""
         places = {}
         for line in Path(f"/proc/{self.pid(name)}/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -119,7 +119,7 @@ class Engine:
 
 @contextmanager
 def engine(folder: Path, release: str) -> Iterator[tuple[Engine, dict[str, object]]]:
-    """Builds the printed Containerfile as that release; yields a containerd that has the image,
+    """Builds the printed Containerfile with that release; yields a containerd that has the image,
     and the image's configuration."""
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("only root can build")
@@ -150,7 +150,7 @@ def engine(folder: Path, release: str) -> Iterator[tuple[Engine, dict[str, objec
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Others build in this folder too."""
+    """Waits until no other process builds in this folder."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -163,7 +163,7 @@ def _toml(values: dict[str, object]) -> str:
 
 
 def _buildah_with_the_base(folder: Path) -> tuple[str, ...]:
-    """The command of buildah, which has the image that the printed file begins with."""
+    """The command of a buildah that has the base image of the printed Containerfile."""
     storage = ("--storage-driver=vfs", f"--root={CACHE}/storage", f"--runroot={folder}/buildah")
     buildah = (tool("buildah"), *storage)
     base = "docker.io/library/python:3.11-slim"  # so no registry is asked

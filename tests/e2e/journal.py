@@ -1,7 +1,7 @@
 """An application for `petsage serve journal:app`: answers the body that it was sent.
 
 Before it answers a POST it adds the body, one line, to the file `journal` of the working directory,
-which tells what has been done, whatever a client has heard of it.
+which shows what was done, whether or not the client has got its answer.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A kubelet in small: runs a Deployment's pod on this machine, and acts out its probes.
+"""A small kubelet: runs a Deployment's pod on this machine, and sends its probes.
 
-What a real one does: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ and
-k8s.io/kubernetes/pkg/kubelet/prober. Ports are substituted, and its time runs faster.
+It follows https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ and
+k8s.io/kubernetes/pkg/kubelet/prober. Ports are substituted, and its time may run faster.
 """
 
 import os
@@ -23,7 +23,7 @@ AGENT = "kube-probe/1.34"
 
 
 class Clock:
-    """A kubelet's time, which runs `pace` times as fast as the machine's."""
+    """The kubelet's time, which runs `pace` times as fast as the machine's."""
 
     def __init__(self, pace: float = 1) -> None:
         self._pace = pace
@@ -37,13 +37,13 @@ class Clock:
 
 @dataclass
 class Probe:
-    """One probe of a container, with Kubernetes' own defaults, and what has come of it."""
+    """One probe of a container, with Kubernetes' own defaults, and its outcomes."""
 
     spec: Mapping[str, Any]
     port: int
     due: float = 0
     outcomes: list[str] = field(default_factory=list)
-    """Of each ask: the HTTP status, or the name of the exception."""
+    """For each ask the HTTP status, or the name of the exception."""
     verdict: bool | None = None
     """None until a threshold is reached."""
 
@@ -69,7 +69,7 @@ def _succeeded(outcome: str) -> bool:
 
 
 def http_status(port: int, path: str, seconds: float) -> int:
-    """One GET with no keep-alive. The whole of it, body included, has these seconds."""
+    """The status of one GET without keep-alive, which may take so many seconds, body included."""
     deadline = time.monotonic() + seconds
     received = b""
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
@@ -104,10 +104,10 @@ class Kubelet:
         image: Path | None = None,
         **variables: object,
     ) -> None:
-        """`name` is the pod's, `secrets` are `name/key` to value. With `restarts=False` it only
-        finds out that a restart is due. `image` is the root of another copy of PetSage, which is
-        run in place of this one. `variables` are configuration without the prefix, in place
-        of the manifest's."""
+        """`name` is the pod's name; `secrets` has values by `name/key`. With `restarts=False` it
+        notices that a restart is due, but does not restart. `image` is the root of another copy of
+        PetSage, which runs instead of this one. `variables` are configuration without the prefix,
+        which replaces the manifest's."""
         manifests = list(manifests)
         (deployment,) = [one for one in manifests if one["kind"] == "Deployment"]
         self._pod = deployment["spec"]["template"]["spec"]
@@ -132,12 +132,12 @@ class Kubelet:
         self.process: subprocess.Popen[str]
 
     def port(self, name: str) -> int:
-        """Where the container's port of that name is on this machine."""
+        """The port of this machine for the container's port of that name."""
         return self._ports[name][1]
 
     @property
     def served(self) -> Served:
-        """The running container, as other tests know it."""
+        """The running container, as the helpers of other tests take it."""
         main, management = (f"http://127.0.0.1:{self.port(p)}" for p in ("http", "management"))
         return Served(self.process, main, management, self._log)
 
@@ -150,16 +150,16 @@ class Kubelet:
                 yield one["name"], value
 
     def _value(self, variable: Mapping[str, Any], secrets: Mapping[str, str]) -> str | None:
-        """The variable's value, None where an optional one is not there."""
+        """The variable's value; None if it is optional and missing."""
         if "valueFrom" not in variable:
             return str(variable["value"])
         source = variable["valueFrom"]
         if "fieldRef" in source:
             return {"metadata.name": self._name}[source["fieldRef"]["fieldPath"]]
         reference = source["secretKeyRef"]
-        found = secrets.get(f"{reference['name']}/{reference['key']}")
-        assert found is not None or reference["optional"], "CreateContainerConfigError"
-        return found
+        value = secrets.get(f"{reference['name']}/{reference['key']}")
+        assert value is not None or reference["optional"], "CreateContainerConfigError"
+        return value
 
     # --- what it knows
 
@@ -197,11 +197,11 @@ class Kubelet:
         }
 
     def watch(self, until: Callable[[], bool], seconds: float = 20) -> None:
-        """Probes, and restarts where due, until `until()` is true; fails after these seconds."""
+        """Sends probes and restarts if due, until `until()` is true; fails after `seconds`."""
         deadline = time.monotonic() + seconds
         while not until():
-            told = {kind: probe.outcomes[-5:] for kind, probe in self.probes.items()}
-            assert time.monotonic() < deadline, f"{told}\n{self._log.read_text()}"
+            outcomes = {kind: probe.outcomes[-5:] for kind, probe in self.probes.items()}
+            assert time.monotonic() < deadline, f"{outcomes}\n{self._log.read_text()}"
             assert self.process.poll() is None, self._log.read_text()
             self._ask_next("liveness", "readiness")
             if self.restart_due and self._restarts:
@@ -210,17 +210,17 @@ class Kubelet:
                 self.start()
 
     def _ask_next(self, *kinds: str) -> None:
-        """Asks the probe that is due next: nothing but startup until that has succeeded."""
-        asked = [self.probes[kind] for kind in (kinds if self.started else ("startup",))]
-        probe = min(asked, key=lambda one: one.due)
+        """Sends the probe that is due next; only startup until that has succeeded."""
+        probes = [self.probes[kind] for kind in (kinds if self.started else ("startup",))]
+        probe = min(probes, key=lambda probe: probe.due)
         self._clock.wait_till(probe.due)
         probe.ask()
         probe.due = max(probe.due + probe.spec.get("periodSeconds", 10), self._clock.now())
 
     def stop(self) -> int:
-        """SIGTERM, and after the grace period SIGKILL to all there is; returns the exit code.
+        """Sends SIGTERM, and SIGKILL after the grace period; returns the exit code.
 
-        Meanwhile it asks for readiness only. The grace period is the machine's own seconds.
+        Until the end it sends only readiness probes. The grace period is in real seconds.
         """
         deadline = time.monotonic() + self._pod["terminationGracePeriodSeconds"]
         self.process.send_signal(signal.SIGTERM)
@@ -229,14 +229,14 @@ class Kubelet:
         return self.kill()
 
     def kill(self) -> int:
-        """What is left of the container ends with its first process; returns the exit code."""
+        """Kills all processes of the container; returns the exit code of the first one."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait(10)
 
 
 def service_links(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """What a pod is given of each Service that has an address.
+    """The variables that a pod gets for each Service with an address.
 
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """

@@ -1,6 +1,6 @@
 """Clients at a steady rate, half of them POST: `python -m tests.e2e.load URL RATE`.
 
-Prints `begun`, and after SIGTERM what came of all requests, as JSON. No request is tried twice.
+Prints `begun`, and after SIGTERM the outcomes of all requests, as JSON. No request is sent twice.
 """
 
 import json
@@ -16,7 +16,7 @@ CLIENTS = 40
 
 
 class Clients:
-    """Threads that each send one request after the other, at their share of the rate."""
+    """Threads, each of which sends one request after the other at its share of the rate."""
 
     def __init__(self, base: str, rate: float) -> None:
         self._base = base

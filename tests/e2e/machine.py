@@ -1,7 +1,7 @@
 """A machine with a real systemd and nginx, in systemd-nspawn, that runs the printed files.
 
-It has this machine's `/usr`, everything else is its own and gone when the block ends. PetSage is
-installed in `/opt/petsage-RELEASE`, and `/opt/petsage` is a symlink to one of them.
+It shares this machine's `/usr`. Everything else is its own, and is gone when the block ends. Each
+release of PetSage is installed in `/opt/petsage-RELEASE`, and `/opt/petsage` is a symlink to one.
 """
 
 import json
@@ -31,7 +31,8 @@ events { worker_connections 1024; }
 http { include /etc/nginx/conf.d/*.conf; }
 """
 
-# A feature of every release here: it answers a POST, and fails as the file `broken` says.
+# A feature of every release: it answers what a POST sends. While a file `broken` is beside it, its
+# check fails, or its import if that is what the file says.
 FEATURE = '''\
 """Answers what it was sent."""
 
@@ -75,13 +76,13 @@ LIBRARY = f"lib/python{sysconfig.get_python_version()}/site-packages"
 
 @dataclass
 class Lost:
-    """What clients of a machine saw."""
+    """What the clients of a machine saw."""
 
     answered: Counter[str]
     """How many requests were answered by each release, or by "" when it does not say."""
     failed: list[str]
     failed_at: list[float]
-    """When each of those began, in monotonic seconds."""
+    """When each of these requests began, in monotonic seconds."""
     longest: float
     """The longest wait for an answer, in seconds."""
 
@@ -162,13 +163,13 @@ class Machine:
         script.chmod(0o755)
 
     def point(self, release: str) -> None:
-        """Turns the symlink."""
+        """Points the symlink to a release."""
         new = self.root / "opt/petsage.new"
         new.symlink_to(f"petsage-{release}")
         new.rename(self.root / "opt/petsage")
 
     def proxy(self, *upstreams: str) -> None:
-        """Puts nginx in front of these servers, by the printed site."""
+        """Puts nginx in front of these servers, with the printed site."""
         servers = "\n".join(f"    server {upstream} max_fails=0;" for upstream in upstreams)
         site = printed("nginx")
         assert site.count(f"    server {MAIN} max_fails=0;") == 1
@@ -177,8 +178,8 @@ class Machine:
         self.systemctl("restart", "nginx")
 
     def begin(self, *units: str, release: str = "1.0.0", **variables: object) -> None:
-        """Begins anew: with this release, in this configuration, and these units alone."""
-        self.systemctl("stop", "nginx")  # a stop of PetSage waits 2 s for what nginx keeps open
+        """Restarts everything: this release, this configuration, and only these units."""
+        self.systemctl("stop", "nginx")  # else PetSage's stop waits 2 s for nginx's connections
         self.systemctl("stop", "petsage.socket", "petsage.service", "petsage@*.service")
         self.systemctl("reset-failed")
         self.point(release)
@@ -191,13 +192,13 @@ class Machine:
             self.systemctl("start", unit)
 
     def releases(self) -> set[str]:
-        """The releases that answer some requests through nginx, and what else is answered."""
+        """The releases that answer 20 requests through nginx, and any other answers."""
         url = "http://127.0.0.1/api/v1/echo/?[1-20]"
         return set(self.run("curl", "--silent", "--fail", url).stdout.splitlines())
 
     @contextmanager
     def load(self, rate: int = 100) -> Iterator[Lost]:
-        """Requests while the block runs; what came of them is known when it has ended."""
+        """Sends requests while the block runs; the yielded `Lost` is filled when it ends."""
         lost = Lost(Counter(), [], [], 0)
         network = [tool("nsenter"), "--target", str(self.leader), "--net", "--"]
         command = [*network, sys.executable, "-m", "tests.e2e.load", "http://127.0.0.1", str(rate)]
@@ -248,12 +249,12 @@ def machine() -> Iterator[Machine]:
             yield running
         finally:
             if leader:
-                os.kill(leader, signal.SIGKILL)  # and with it all that runs there: it is process 1
+                os.kill(leader, signal.SIGKILL)  # its process 1: everything in it ends too
             nspawn.kill()
 
 
 def _systemd_of(nspawn: int) -> int:
-    """Its first process, once that is systemd."""
+    """The process id of the machine's systemd; 0 while there is none."""
     for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
         if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"/usr/lib/systemd/systemd\0"):
             return int(child)

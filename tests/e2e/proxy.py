@@ -43,7 +43,7 @@ def site(port: int, folder: Path, upstreams: list[str]) -> str:
 
 @contextmanager
 def nginx(folder: Path, *upstreams: str, also: tuple[tuple[str, str], ...] = ()) -> Iterator[str]:
-    """Runs nginx in front of these upstreams; yields its base URL. `also` substitutes more."""
+    """Runs nginx in front of these upstreams; yields its base URL. `also`: more substitutions."""
     program = tool("nginx")
     port = free_port()
     text = site(port, folder, list(upstreams))

@@ -1,4 +1,4 @@
-"""Database servers for tests: each with its own folder and port, gone when the block ends."""
+"""Database servers for tests, each with its own folder and port; gone when the block ends."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ class Server:
 
 @contextmanager
 def postgresql() -> Iterator[Server]:
-    """PostgreSQL, which refuses to run as root; passwords by SCRAM, on TCP and on a unix socket."""
+    """PostgreSQL with SCRAM passwords, on TCP and on a unix socket; it refuses to run as root."""
     bins = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     initdb, postgres = tool("initdb", *bins), tool("postgres", *bins)
     with _folder("postgres") as folder:
@@ -147,7 +147,7 @@ def _logged(process: subprocess.Popen[bytes], folder: Path, words: str) -> bool:
 
 @contextmanager
 def frozen(server: Server) -> Iterator[None]:
-    """Freezes the server: the kernel still accepts for it, and it says nothing."""
+    """Stops the server's process: the kernel still accepts connections, but nothing answers."""
     server.process.send_signal(signal.SIGSTOP)
     try:
         yield

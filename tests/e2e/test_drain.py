@@ -199,7 +199,7 @@ def test_sigint_ends_a_drain(serve):
         assert service.process.wait(5) == 0
 
 
-def test_a_worker_that_cannot_hear_does_not_hold_up_sigint(serve):
+def test_a_worker_that_handles_no_signal_does_not_hold_up_sigint(serve):
     with serve() as service:
         for worker in service.workers():
             os.kill(worker, signal.SIGSTOP)

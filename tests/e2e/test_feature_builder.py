@@ -117,7 +117,7 @@ blueprint, check = Blueprint("Pets", __name__), Check("{name}", lambda: None, {{
 
 
 @pytest.mark.parametrize(
-    ("features", "told"),
+    ("features", "message"),
     [
         (
             {"cat": "import nothing_of_that_name\n"},
@@ -135,7 +135,7 @@ blueprint, check = Blueprint("Pets", __name__), Check("{name}", lambda: None, {{
         ),
     ],
 )
-def test_a_feature_that_cannot_be_served_stops_the_start_with_its_name(tmp_path, features, told):
+def test_a_feature_that_cannot_be_served_stops_the_start_with_its_name(tmp_path, features, message):
     root = project_copy(tmp_path)
     for name, text in features.items():
         (root / "petsage/features" / name).mkdir()
@@ -149,7 +149,7 @@ def test_a_feature_that_cannot_be_served_stops_the_start_with_its_name(tmp_path,
         text=True,
         timeout=30,
     )
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"petsage: {told}")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"petsage: {message}")
     assert "Traceback" not in done.stderr
 
 

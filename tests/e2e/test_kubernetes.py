@@ -107,7 +107,7 @@ def test_stuck_workers_that_come_back_need_no_restart(run):
     workers = application_workers(pod)
     send(workers, signal.SIGSTOP)
     pod.watch(lambda: pod.restart_due)
-    # It was told so, each time: no probe had to time out for it.
+    # Each probe got an answer: none of them had to time out.
     assert pod.probes["liveness"].outcomes[-3:] == ["503"] * 3
     assert "503" not in pod.probes["liveness"].outcomes[:-3]
     send(workers, signal.SIGCONT)

@@ -65,13 +65,13 @@ def lines(service):
         elif line.startswith("    "):
             found.append({"event": "", "trace": line})
         else:
-            told = LINE.fullmatch(line)
-            assert told, line
-            found.append(told.groupdict())
+            match = LINE.fullmatch(line)
+            assert match, line
+            found.append(match.groupdict())
     return found
 
 
-def told(service, *words, **fields):
+def logged(service, *words, **fields):
     """The lines whose event has these words, and which have these fields."""
 
     def those():
@@ -83,15 +83,15 @@ def told(service, *words, **fields):
 
 def test_gunicorn_petsage_and_the_application_write_in_one_form(shop):
     get(f"{shop.main}/say?what=sold")
-    (said,) = told(shop, "sold")
+    (said,) = logged(shop, "sold")
     assert (said["logger"], said["level"], said["release"]) == ("shop.sales", "info", "r1")
-    assert told(shop, "Starting gunicorn")[0]["instance"] == "i1"
+    assert logged(shop, "Starting gunicorn")[0]["instance"] == "i1"
 
 
 def test_an_unhandled_error_has_its_trace_once_beside_its_request_id(shop):
     answer = get(f"{shop.main}/broken?why=once", headers={"X-Request-ID": "order-12345"})
     assert answer.status == 500
-    (line,) = told(shop, "Exception on /broken", request_id="order-12345")
+    (line,) = logged(shop, "Exception on /broken", request_id="order-12345")
     assert line["level"] == "error"
     assert shop.log.read_text().count("RuntimeError: once") == 1
 
@@ -100,17 +100,17 @@ def test_the_id_of_one_request_does_not_stay_for_the_next(shop):
     get(f"{shop.main}/livez", headers={"X-Request-ID": "order-67890"})
     for what in ("first", "second", "third", "fourth"):
         get(f"{shop.main}/say?what={what}")
-        assert told(shop, what)[0].get("request_id", "-") == "-"
+        assert logged(shop, what)[0].get("request_id", "-") == "-"
 
 
 def test_the_id_of_one_request_does_not_stay_for_what_is_no_request(shop):
     get(f"{shop.main}/livez", headers={"X-Request-ID": "order-24680"})
     get(f"{shop.main}/livez", headers={"Bad Header": "x", "X-Request-ID": "order-13579"})
-    (line,) = told(shop, "Invalid request")
+    (line,) = logged(shop, "Invalid request")
     assert line.get("request_id", "-") == "-"
 
 
-def test_a_change_is_told_and_healthy_probes_are_not(shop):
+def test_a_change_is_logged_and_healthy_probes_are_not(shop):
     for _ in range(20):
         for side in (shop.main, shop.management):
             for probe in ("livez", "readyz", "startupz"):
@@ -120,7 +120,7 @@ def test_a_change_is_told_and_healthy_probes_are_not(shop):
     wait_until(lambda: get(f"{shop.main}/readyz").status == 503)
     for _ in range(5):
         get(f"{shop.main}/readyz")
-    (line,) = told(shop, "check stock: fail")
+    (line,) = logged(shop, "check stock: fail")
     assert line["level"] == "warning"
     assert line["event"].endswith(": no shelf")
 
@@ -129,7 +129,7 @@ def test_a_forged_line_stays_where_it_was_sent(shop):
     forged = "%0A2026-11-23T00:00:00+00:00%20info%20r1%20i1%20forged[1]%20-%20x"
     get(f"{shop.main}/say?what=attack{forged}")
     get(f"{shop.main}/broken?why=attack{forged}")
-    told(shop, "attack")
+    logged(shop, "attack")
     assert not [one for one in lines(shop) if one.get("logger") == "forged"]
 
 
@@ -140,7 +140,7 @@ def test_an_error_of_any_wsgi_application_is_traced_once_with_its_request_id(tmp
         assert answer.data == (
             b'{"code":500,"status":"Internal Server Error","request_id":"order-12345"}\n'
         )
-        (line,) = told(service, "Error handling request GET /x", request_id="order-12345")
+        (line,) = logged(service, "Error handling request GET /x", request_id="order-12345")
         assert line["trace"].endswith("RuntimeError: an error of the program\n")
 
 

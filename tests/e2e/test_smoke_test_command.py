@@ -76,15 +76,15 @@ def in_this_process(*arguments: object, lines: str = "") -> Finished:
 
 
 def is_refused(
-    told: str,
+    message: str,
     *arguments: object,
     lines: str = "",
     command: Callable[..., Finished] = in_this_process,
 ) -> str:
-    """What a wrong usage is told; its last line says why."""
+    """The usage is wrong, and the last line of standard error says why."""
     finished = command(*arguments, lines=lines)
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert told in finished.stderr.splitlines()[-1]
+    assert message in finished.stderr.splitlines()[-1]
     return finished.stderr
 
 
@@ -223,24 +223,24 @@ BAD: dict[str, tuple[Script, int, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_answer_is_told_exactly(name: str) -> None:
-    script, code, told = BAD[name]
+def test_a_bad_answer_is_reported_exactly(name: str) -> None:
+    script, code, message = BAD[name]
     with server(script) as bad:
         finished = smoke_test(bad.url, "--timeout", "0.5", "--release", 2)
     assert finished.returncode == code, finished
     assert finished.stdout.startswith(f"FAIL {bad.url}/api/v1/smoke-test")
-    assert told in finished.stdout
+    assert message in finished.stdout
 
 
 @pytest.mark.parametrize("name", ["a broken body", "forbidden", "endless body", "a redirect"])
-def test_what_cannot_heal_is_not_waited_for(name: str) -> None:
+def test_a_breach_that_is_not_retryable_is_not_waited_for(name: str) -> None:
     script, code, _ = BAD[name]
     with server(script) as bad:
         assert smoke_test(bad.url, "--wait", 600).returncode == code
         assert len(bad.requests) == 1
 
 
-def test_a_time_out_of_the_whole_tells_what_was_wrong() -> None:
+def test_the_time_out_of_the_whole_rollout_reports_what_was_wrong() -> None:
     with server(says(answer(release="1"))) as old:
         finished = smoke_test(old.url, "--wait", 1, "--release", 2)
     assert finished.returncode == 4
@@ -339,9 +339,9 @@ def test_an_old_replica_behind_a_balancer_is_never_overlooked(old: int) -> None:
     data = json.loads(finished.stdout)
     assert (finished.returncode, data["verdict"]) == (4, "wrong or mixed release")
     assert {one["instance"] for one in data["seen"]} == {f"i{n}" for n in range(6)}
-    told = data["rows"][-1]["breach"]["seen"]
-    assert told.startswith("1 from instance i")
-    assert "instance i0" in told.partition(";")[0]
+    message = data["rows"][-1]["breach"]["seen"]
+    assert message.startswith("1 from instance i")
+    assert "instance i0" in message.partition(";")[0]
 
 
 def test_a_verdict_without_a_number_says_how_many_instances_it_saw() -> None:
@@ -380,7 +380,7 @@ def https(context: ssl.SSLContext) -> Iterator[tuple[Server, list[str]]]:
         yield pets, [f"https://{where}", "--resolve", f"{where}:127.0.0.1"]
 
 
-def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None:
+def test_a_certificate_of_a_given_authority_is_accepted(authority: Authority) -> None:
     with https(context_of(authority, "pets.example")) as (_, asked):
         assert smoke_test(*asked, "--cacert", authority.ca).returncode == 0
         finished = smoke_test(*asked)
@@ -389,16 +389,16 @@ def test_a_certificate_of_ones_own_authority_holds(authority: Authority) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "days", "told"),
+    ("name", "days", "message"),
     [("pets.example", -1, "certificate has expired"), ("other.example", 1, "Hostname mismatch")],
 )
-def test_a_certificate_that_does_not_hold_ends_it_at_once(
-    authority: Authority, name: str, days: int, told: str
+def test_a_certificate_that_is_not_valid_ends_it_at_once(
+    authority: Authority, name: str, days: int, message: str
 ) -> None:
     with https(context_of(authority, name, days)) as (pets, asked):
         finished = smoke_test(*asked, "--cacert", authority.ca, "--wait", 600)
         assert finished.returncode == 3
-        assert told in finished.stdout
+        assert message in finished.stdout
         assert not pets.requests
         finished = smoke_test(*asked, "--insecure")
     assert finished.returncode == 0
@@ -572,7 +572,7 @@ def test_many_targets_come_from_a_file_or_standard_input(tmp_path: Path) -> None
             assert "2 of 2 keep the contract" in finished.stdout
 
 
-def test_wrong_usage_is_told_in_one_line() -> None:
+def test_wrong_usage_is_refused_in_one_line() -> None:
     target = "http://127.0.0.1:1"
     is_refused("begin with http://", "127.0.0.1:8000")
     is_refused("did you mean https?", "htps://pets")
@@ -663,7 +663,7 @@ def test_a_folder_that_vanishes_costs_the_document_and_not_the_verdict(tmp_path:
         ("--release 1 >/dev/full", 70),
     ],
 )
-def test_nobody_who_listens_changes_no_verdict(redirected: str, code: int) -> None:
+def test_a_closed_output_changes_no_verdict(redirected: str, code: int) -> None:
     with server(says(answer(release="1"))) as pets:
         line = f"{PETSAGE} smoke-test {pets.url} --wait 1 --release 2 {redirected}"
         script = f"{line}; exit ${{PIPESTATUS[0]}}"
@@ -691,7 +691,7 @@ def test_an_override_that_is_given_twice_has_the_addresses_of_both() -> None:
     assert "2 of 2 keep the contract" in finished.stdout
 
 
-def test_no_secret_is_told() -> None:
+def test_no_secret_is_printed() -> None:
     assert "sesame" not in is_refused("use --header", "http://me:sesame@pets")
     assert "sesame" not in is_refused("a target", "pets?token=sesame")
     assert "sesame" not in is_refused("'Name: value'", "http://pets", "--header", "sesame")
@@ -769,7 +769,7 @@ def test_a_terminal_that_takes_no_table_gets_lines(variables: dict[str, str]) ->
     assert shown.startswith("round 1: 0 of 1 keep the contract; ")
 
 
-def test_an_interruption_is_heard_while_the_program_is_still_loaded(tmp_path: Path) -> None:
+def test_an_interruption_ends_a_program_that_is_still_being_loaded(tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
     for step in range(8):
         junit.write_text("of the run before")

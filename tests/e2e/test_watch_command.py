@@ -22,7 +22,7 @@ def url(server):
     return f"http://127.0.0.1:{server.port}"
 
 
-def test_a_turn_that_loses_nothing_is_0_and_ends_by_itself():
+def test_a_rollout_that_loses_nothing_is_0_and_ends_the_watch_by_itself():
     with losing({}, turn_at=40) as server:
         done = petsage_watch(url(server), "--until-release", "r2", "--rate", "50", "--json")
     found = json.loads(done.stdout)
@@ -124,7 +124,7 @@ def test_wrong_usage_is_2_before_anything_is_asked(options, hint):
         ("2>/dev/full | true", "", 0),
     ],
 )
-def test_where_the_report_goes_never_hides_the_verdict(where, options, code):
+def test_an_output_that_cannot_be_written_never_hides_the_verdict(where, options, code):
     with losing({}) as server:
         command = f"set -o pipefail; {PETSAGE} watch {url(server)} --for 1 {options} {where}"
         assert subprocess.run(["bash", "-c", command], timeout=60).returncode == code

@@ -1,4 +1,4 @@
-"""Time that a test moves, for real threads: it passes only while all of them wait for it."""
+"""A simulated time for real threads: it passes only while all of them wait."""
 
 import threading
 import time
@@ -19,9 +19,9 @@ class _Waiting:
 
 
 class SimulatedClock:
-    """A monitor's clock. A thread whose name holds `prefix` waits in it or is busy.
+    """A monitor's clock. A thread whose name contains `prefix` waits for this clock, or is busy.
 
-    Each reading of `now` takes `tick` seconds, as it does in the world.
+    Each call of `now` takes `tick` seconds, since a real one takes time too.
     """
 
     def __init__(self, prefix: str, tick: float = 0.0, now: float = 1024.0) -> None:
@@ -47,11 +47,11 @@ class SimulatedClock:
         return event.is_set()
 
     def sleep(self, seconds: float) -> None:
-        """What a check does while it runs."""
+        """Lets a check take this time."""
         self.wait(threading.Event(), seconds)
 
     def start(self, target: Callable[[], None]) -> threading.Thread:
-        """A thread of the simulation."""
+        """Starts a thread of the simulation."""
         thread = threading.Thread(target=target, name=f"caller of {self._prefix}", daemon=True)
         thread.start()
         return thread

@@ -166,7 +166,7 @@ def test_stuck_seconds_zero_is_never_stuck():
     assert instance.answers()["live"] == ""
 
 
-def test_whoever_listens_is_heard_over_tcp_and_over_a_unix_socket(tmp_path):
+def test_a_listener_is_found_over_tcp_and_over_a_unix_socket(tmp_path):
     path = str(tmp_path / "main.sock")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(path)

@@ -1,4 +1,4 @@
-"""A server of the tests' own that loses exactly the requests that it is told to lose."""
+"""A server that loses exactly the requests that a test wants lost."""
 
 import socket
 import struct
@@ -31,15 +31,15 @@ class Losing:
     turn_at: int = 10**9
     """From this request on the new release answers."""
     closes: bool = False
-    """Whether it ends each connection after an answer, without a word."""
+    """Whether it closes each connection after an answer, without announcing that."""
     port: int = 0
     arrived: int = 0
     kept: Counter[str] = field(default_factory=Counter)
-    """How many were lost on connections that had carried a request before, by way."""
+    """How many requests were lost on connections that had carried one before, by way."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self, client: socket.socket) -> None:
-        """One connection, as long as it lasts."""
+        """Serves one connection until it ends."""
         with client, suppress(OSError):
             for nth in range(10**9):
                 if not self._request(client):
@@ -63,7 +63,7 @@ class Losing:
         return True
 
     def _answer(self, client: socket.socket, number: int, way: str | None) -> bool:
-        """Whether the connection goes on."""
+        """Answers or loses a request; returns whether the connection stays open."""
         new = number >= self.turn_at
         answer = good("r2", "i2") if new else good("r1", "i1")
         match way:

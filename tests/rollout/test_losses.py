@@ -104,11 +104,11 @@ def test_the_turn_lasts_from_the_new_releases_first_answer_to_the_old_ones_last(
     assert (found.releases["r1"].last, found.releases["r2"].first) == (6, 4.2)
 
 
-def test_a_hard_turn_has_no_length():
+def test_a_turn_in_which_no_release_overlaps_has_no_length():
     assert losses([*steady(0, 3), *steady(4, 6, release="r2")], 6).turn == (4, 4)
 
 
-def test_of_one_release_there_is_no_turn():
+def test_a_single_release_has_no_turn():
     assert losses(steady(0, 3), 3).turn is None
 
 

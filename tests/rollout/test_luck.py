@@ -73,7 +73,7 @@ def test_of_20_000_rollouts_none_is_proven_while_a_replica_is_old() -> None:
     assert [seed for seed in range(20_000) if is_lucky(seed)] == []
 
 
-def test_a_rollout_that_has_turned_is_proven_in_one_round() -> None:
+def test_a_finished_rollout_is_proven_in_one_round() -> None:
     for replicas in range(1, 13):
         for balance in (round_robin, at_random):
             balancer = balance(random.Random(replicas), replicas)
@@ -102,7 +102,7 @@ answers = st.tuples(st.integers(0, 3), st.sampled_from("12"), st.booleans())
     st.lists(answers.filter(lambda one: not one[2]), min_size=1, max_size=4),
     st.integers(0, 3),
 )
-def test_who_was_wrong_is_seen_right_again_or_absent_for_long_enough(
+def test_an_instance_that_was_wrong_must_be_right_again_or_absent_for_long_enough(
     troubled: list[tuple[int, str, bool]], calm: list[tuple[int, str, bool]], instances: int
 ) -> None:
     said = itertools.chain(troubled, itertools.cycle(calm))

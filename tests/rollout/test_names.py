@@ -67,7 +67,7 @@ def test_a_name_has_each_of_its_addresses_once() -> None:
     assert "127.0.0.1" in Names().resolve(named("localhost"), 30)
 
 
-def test_a_look_up_that_hangs_is_left() -> None:
+def test_a_look_up_that_hangs_is_given_up() -> None:
     over = threading.Event()
     try:
         with pytest.raises(NoAnswer) as raised:

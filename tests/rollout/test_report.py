@@ -43,7 +43,7 @@ def bad(seen: str = "503", address: str = "") -> Finding:
     )
 
 
-def test_the_text_ends_with_what_comes_of_it() -> None:
+def test_the_text_ends_with_the_verdict() -> None:
     mixed = Finding(URL, EVERY, Breach(Kind.RELEASE, "release", "2", "1 from b", True))
     found = outcome(good("A"), bad("503", "B"), mixed, notes=("round 2: C vanished",))
     assert as_text(found).splitlines() == [
@@ -139,8 +139,8 @@ def test_a_short_rollout_fails_in_junit_though_no_row_does() -> None:
 
 
 def test_an_annotation_is_one_line_that_nothing_breaks_out_of() -> None:
-    told = as_annotations(outcome(bad(HOSTILE), bad("a\r\nb%")))
-    first, second = told.splitlines()
+    text = as_annotations(outcome(bad(HOSTILE), bad("a\r\nb%")))
+    first, second = text.splitlines()
     assert first.startswith("::error title=smoke test%3A answered but wrong::http://pets/: status")
     assert "%250A" in first
     assert second.endswith("saw a%0D%0Ab%25")
@@ -153,13 +153,13 @@ def test_there_are_ten_annotations_at_most() -> None:
 
 @pytest.mark.parametrize("report", [as_text, as_json, as_annotations])
 def test_no_report_lets_a_server_begin_a_line_or_a_sequence(report) -> None:
-    told = report(outcome(bad(HOSTILE)))
-    assert "\x1b" not in told
-    assert "##[" not in told
-    assert not any(line.startswith("::error::") for line in told.splitlines())
+    text = report(outcome(bad(HOSTILE)))
+    assert "\x1b" not in text
+    assert "##[" not in text
+    assert not any(line.startswith("::error::") for line in text.splitlines())
 
 
-def test_quiet_lines_tell_only_what_is_new() -> None:
+def test_lines_for_a_log_are_printed_only_for_what_is_new() -> None:
     written: list[str] = []
     lines = Lines(written.append)
     for rows in ([bad("502")], [bad("503")], [bad(), good("A")], [good()], [good()]):

@@ -124,13 +124,13 @@ def test_without_wait_the_first_breach_ends_it() -> None:
         good(release="1"),
     ],
 )
-def test_what_can_heal_is_waited_for(ill: Answer | NoAnswer) -> None:
+def test_a_retryable_breach_is_waited_for(ill: Answer | NoAnswer) -> None:
     outcome = run(in_turn(ill, ill, good()), wait_seconds=60, release="2")
     assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 3)
 
 
 @pytest.mark.parametrize("ill", [good(status=401), good(status=403), good(body=b"{}")])
-def test_what_cannot_heal_ends_it_at_once(ill: Answer) -> None:
+def test_a_breach_that_is_not_retryable_ends_it_at_once(ill: Answer) -> None:
     outcome = run(in_turn(ill, good()), wait_seconds=60, consecutive=3)
     assert (outcome.kind, outcome.rounds) == (Kind.WRONG, 1)
 
@@ -180,7 +180,7 @@ def test_rounds_must_be_good_in_a_row() -> None:
     assert clock.waits == [1, 1, 0.25, 1, 1]
 
 
-def test_one_that_answers_429_is_asked_again_one_by_one() -> None:
+def test_a_target_that_answers_429_is_asked_again_one_request_at_a_time() -> None:
     clock, accepted, refused = WaitingClock(), [], []
     under_way, at_once = [0], []
 
@@ -276,7 +276,7 @@ def cut_short(clock: WaitingClock, *says: Answer) -> Get:
     return get
 
 
-def test_one_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> None:
+def test_a_target_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> None:
     clock = WaitingClock()
     get = by_address(A=in_turn(good()), B=cut_short(clock, good(), good(), good("1"), good()))
     outcome = run(
@@ -289,9 +289,11 @@ def test_one_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -> Non
         wait_seconds=6,
     )
     assert (outcome.kind, breaches(outcome)) == (Kind.INCONCLUSIVE, [])
-    told = "rounds: expected 3 in a row within 6 s, saw 2; still waiting for {} at B for {:.1f} s"
+    reported = (
+        "rounds: expected 3 in a row within 6 s, saw 2; still waiting for {} at B for {:.1f} s"
+    )
     waited = 6 - sum(clock.waits)
-    assert str(outcome.breach) == told.format(PETS.url, waited)
+    assert str(outcome.breach) == reported.format(PETS.url, waited)
 
 
 def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
@@ -324,14 +326,14 @@ def test_what_is_refused_near_the_deadline_is_not_cut() -> None:
     assert outcome.kind is Kind.UNREACHED
 
 
-def test_where_is_told_though_not_each_address_is_asked() -> None:
+def test_a_breach_names_the_address_even_if_not_each_one_is_asked() -> None:
     answered = replace(good(status=503), address="10.0.0.3")
-    (told,) = breaches(run(in_turn(answered)))
-    assert told == ": status: expected 200, saw 503 at 10.0.0.3"
+    (reported,) = breaches(run(in_turn(answered)))
+    assert reported == ": status: expected 200, saw 503 at 10.0.0.3"
     error = refused()
     error.address = "10.0.0.3"
-    (told,) = breaches(run(in_turn(error)))
-    assert told.endswith("saw Connection refused connecting at 10.0.0.3")
+    (reported,) = breaches(run(in_turn(error)))
+    assert reported.endswith("saw Connection refused connecting at 10.0.0.3")
 
 
 def test_all_instances_are_counted() -> None:
@@ -361,14 +363,14 @@ def test_an_old_instance_that_was_seen_is_the_verdict_when_time_is_up() -> None:
 
     outcome = run(slow, clock=clock, instances=1, release="2", wait_seconds=1)
     assert outcome.kind is Kind.RELEASE
-    (told,) = breaches(outcome)
-    assert re.search(r"saw 1 from instance old \(last seen \d\.\d s ago\); 2 from", told)
+    (reported,) = breaches(outcome)
+    assert re.search(r"saw 1 from instance old \(last seen \d\.\d s ago\); 2 from", reported)
     del says[0]
     outcome = run(slow, clock=clock, instances=1, release="2", wait_seconds=9)
     assert (outcome.kind, outcome.rounds) == (Kind.PROVEN, 2)
 
 
-def test_what_never_had_its_turn_is_told_so() -> None:
+def test_a_target_that_was_never_asked_is_reported_as_such() -> None:
     clock, busy = WaitingClock(), threading.Barrier(THREADS)
 
     def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
@@ -377,12 +379,14 @@ def test_what_never_had_its_turn_is_told_so() -> None:
         raise failed(TimeoutError())
 
     many = tuple(Target.parse(f"http://pets{number}") for number in range(THREADS + 1))
-    told = breaches(run(get, clock=clock, targets=many, wait_seconds=2))
-    assert len(told) == THREADS + 1
-    assert told.count(": time: expected an answer within 2 s, saw a time-out before its turn") == 1
+    reported = breaches(run(get, clock=clock, targets=many, wait_seconds=2))
+    assert len(reported) == THREADS + 1
+    assert (
+        reported.count(": time: expected an answer within 2 s, saw a time-out before its turn") == 1
+    )
 
 
-def test_a_time_out_of_the_whole_is_told() -> None:
+def test_the_time_out_of_the_whole_rollout_is_reported() -> None:
     clock = WaitingClock()
 
     def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:
@@ -432,7 +436,7 @@ def test_one_old_replica_of_five_is_a_mix() -> None:
     assert outcome.rows[-1].address == EVERY
 
 
-def test_addresses_that_come_count_and_those_that_go_are_told() -> None:
+def test_addresses_that_appear_count_and_those_that_vanish_are_noted() -> None:
     get = by_address(A=in_turn(good()), B=in_turn(good()), C=in_turn(refused(), good()))
     outcome = run(
         get, resolve=resolving("AB", "BC"), every_address=True, consecutive=2, wait_seconds=60
@@ -503,7 +507,7 @@ def test_instances_are_counted_over_all_addresses_of_a_target() -> None:
     assert (outcome.kind, outcome.requests) == (Kind.PROVEN, 2)
 
 
-def test_of_several_breaches_the_first_in_the_designs_order_decides() -> None:
+def test_of_several_breaches_the_first_in_the_documented_order_decides() -> None:
     get = by_address(A=in_turn(good("1")), B=in_turn(refused()), C=in_turn(good(status=500)))
     for addresses, kind in (("AB", Kind.RELEASE), ("ABC", Kind.WRONG), ("B", Kind.UNREACHED)):
         outcome = run(get, resolve=resolving(addresses), every_address=True, release="2")
@@ -518,7 +522,7 @@ def test_different_targets_may_be_of_different_releases() -> None:
     assert run(get, targets=(PETS, CATS), release="pets").kind is Kind.RELEASE
 
 
-def test_one_that_hangs_holds_up_no_other() -> None:
+def test_a_target_that_hangs_holds_up_no_other() -> None:
     over, seen = threading.Event(), set()
     many = tuple(Target.parse(f"http://pets{number}") for number in range(200))
     hanging = 50
@@ -562,7 +566,7 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
     assert outcome.requests == 2
 
 
-def test_an_interruption_tells_who_is_still_waited_for() -> None:
+def test_an_interruption_reports_who_is_still_waited_for() -> None:
     over, clock = threading.Event(), WaitingClock()
     answers = iter([good(), good()])
 
@@ -621,7 +625,7 @@ def test_an_interruption_ends_a_pause() -> None:
     assert (outcome.kind, outcome.rounds) == (Kind.INTERRUPTED, 1)
 
 
-def test_an_error_of_ones_own_is_raised_and_no_verdict() -> None:
+def test_an_error_in_petsage_itself_is_raised_and_gives_no_verdict() -> None:
     def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""An answer is judged by the contract alone, and the breach is told exactly."""
+"""An answer is judged by the contract alone, and a breach is named exactly."""
 
 import json
 import socket
@@ -52,7 +52,7 @@ def test_a_media_type_may_be_written_in_several_ways(said: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["text/html", "", "application/jsonp", "text/application/json"])
-def test_another_media_type_is_told(said: str) -> None:
+def test_another_media_type_is_named(said: str) -> None:
     found = breach(answered(content_type=said))
     assert str(found) == f"content type: expected application/json, saw {said}"
     assert not found.retryable
@@ -72,18 +72,18 @@ def test_another_media_type_is_told(said: str) -> None:
         (204, False),
     ],
 )
-def test_another_status_is_told_and_may_heal(status: int, retryable: bool) -> None:
+def test_another_status_is_named_and_may_be_retryable(status: int, retryable: bool) -> None:
     found = breach(answered(b"", status))
     assert str(found) == f"status: expected 200, saw {status}"
     assert (found.kind, found.retryable) == (Kind.WRONG, retryable)
 
 
-def test_a_redirect_is_told_with_its_aim() -> None:
+def test_a_redirect_is_reported_with_its_location() -> None:
     found = breach(answered(b"", 302, location="/log\nin"))
     assert (found.seen, found.retryable) == ("302 to /log\\nin", False)
 
 
-def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
+def test_a_failed_smoke_test_is_reported_with_the_checks_that_failed() -> None:
     body = {
         "status": "error",
         "message": "PetSage Smoke Test: Failed!",
@@ -96,7 +96,7 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({**GOOD, "status": "error"}, 'body: expected status="ok", saw status="error"'),
         ({**GOOD, "status": ["ok"]}, 'body: expected status="ok", saw status=a list'),
@@ -118,8 +118,8 @@ def test_a_failed_smoke_test_is_told_with_what_failed() -> None:
         (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, saw more"),
     ],
 )
-def test_a_broken_body_is_told(body: bytes | dict[str, Any], told: str) -> None:
-    assert told in body_breach(body)
+def test_a_wrong_body_is_reported(body: bytes | dict[str, Any], message: str) -> None:
+    assert message in body_breach(body)
 
 
 def test_latency_is_judged_when_all_else_is_well() -> None:
@@ -129,7 +129,7 @@ def test_latency_is_judged_when_all_else_is_well() -> None:
     assert judge(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
 
 
-def test_what_another_release_gets_wrong_may_heal() -> None:
+def test_a_breach_of_another_release_is_retryable() -> None:
     old = answered(b"{}", petsage_release="1")
     assert breach(old, release="2").retryable
     assert not breach(old, release="1").retryable
@@ -145,7 +145,7 @@ def test_what_a_server_says_is_shown_in_one_line_of_printable_ascii(hostile: str
     assert f"{row.breach}{row.release}".isprintable()
 
 
-def test_what_a_pipeline_obeys_in_the_midst_of_a_line_is_taken_apart() -> None:
+def test_a_command_to_a_pipeline_within_a_line_is_broken_up() -> None:
     assert "##" not in ascii_line("x ##vso[task.complete] ###[error]")
     assert ascii_line("x" * 1000) == "x" * 197 + "..."
 
@@ -157,7 +157,7 @@ def cut_off(cause: BaseException) -> NoAnswer:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told", "kind", "retryable"),
+    ("cause", "message", "kind", "retryable"),
     [
         (
             TimeoutError(),
@@ -198,16 +198,16 @@ def cut_off(cause: BaseException) -> NoAnswer:
         ),
     ],
 )
-def test_a_failure_is_told_by_its_cause(
-    cause: BaseException, told: str, kind: Kind, retryable: bool
+def test_a_failure_is_named_by_its_cause(
+    cause: BaseException, message: str, kind: Kind, retryable: bool
 ) -> None:
     found = judge_failure(cut_off(cause), 5).breach
     assert found
-    assert told in str(found)
+    assert message in str(found)
     assert (found.kind, found.retryable) == (kind, retryable)
 
 
-def test_a_refused_certificate_cannot_heal() -> None:
+def test_a_refused_certificate_is_not_retryable() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
     found = judge_failure(cut_off(cause), 5).breach
@@ -221,7 +221,7 @@ def row(release: str, instance: str = "", address: str = "", broken: bool = Fals
     return Finding("", address, wrong, 200, release, instance)
 
 
-def test_a_mix_of_releases_is_told_with_who_said_what() -> None:
+def test_a_mix_of_releases_is_reported_with_the_instances_of_each() -> None:
     rows = [row("2", "a", "10.0.0.1"), row("1", "b", "10.0.0.2"), row("2", "c", "10.0.0.3")]
     found = judge_releases(rows, "2")
     assert str(found) == (
@@ -239,7 +239,7 @@ def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
     assert judge_releases([row(""), row("")]) is None
 
 
-def test_releases_that_are_too_long_to_be_printed_are_told_apart() -> None:
+def test_releases_that_are_too_long_to_be_printed_still_differ() -> None:
     contract = Contract(expectations(["status=200"]), Source("body"))
     pages = [answered(b"<html>" * 100 + version) for version in (b"1", b"2", b"2")]
     found = [judge(page, contract=contract) for page in pages]
@@ -265,7 +265,7 @@ def test_a_proxys_error_page_needs_no_release() -> None:
     assert judge_releases([row("2"), row("1", broken=True)], "2")
 
 
-def test_of_many_who_said_something_the_first_few_are_named() -> None:
+def test_of_many_instances_with_a_release_the_first_few_are_named() -> None:
     found = judge_releases([row("1", str(number)) for number in range(1000)], "2")
     assert found
     assert found.seen.endswith("instance 4 and 995 more")
@@ -283,7 +283,7 @@ def test_instances_are_counted_once_each() -> None:
     assert found.kind is Kind.INCONCLUSIVE
 
 
-def test_of_several_kinds_the_first_in_the_designs_order_decides() -> None:
+def test_of_several_kinds_the_first_in_the_documented_order_decides() -> None:
     assert gravest(set(Kind)) == 130
     order = [Kind.WRONG, Kind.RELEASE, Kind.UNREACHED, Kind.INCONCLUSIVE]
     assert [gravest(set(order[start:])) for start in range(5)] == [1, 4, 3, 5, 0]

@@ -37,7 +37,7 @@ def watch(
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
-def test_as_many_asks_are_lost_as_the_server_loses_and_in_its_ways(count):
+def test_as_many_asks_are_lost_as_the_server_loses_and_in_the_same_ways(count):
     ways = {20 + 3 * n + n // 4 % 2: WAYS[n % len(WAYS)] for n in range(count)}
     with losing(ways) as server:
         found = watch(server.port, 2, rate=200).losses
@@ -60,7 +60,7 @@ def test_what_hangs_after_the_last_ask_makes_no_gap():
     assert found.losses.gap[0] < 0.4
 
 
-def test_what_nobody_accepts_is_refused_and_counted():
+def test_an_ask_that_nobody_accepts_is_counted_as_refused():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     found = watch(port, 1)
@@ -83,7 +83,7 @@ def test_every_address_is_asked_in_turn_on_both_kinds_of_connections():
     assert found.losses.lost == {}
 
 
-def test_targets_that_are_printed_alike_are_told_apart():
+def test_targets_that_are_printed_alike_are_counted_apart():
     targets = [Target.parse(f"http://127.0.0.1/x?key={key}") for key in ("sesame", "barley")]
 
     def get(target, _addresses, _seconds):
@@ -114,7 +114,7 @@ def test_it_ends_a_little_after_the_release_is_proven():
     assert list(summed.releases) == ["r1", "r2"]
 
 
-def test_a_machine_that_is_held_up_itself_starts_late_and_says_so():
+def test_a_machine_that_is_too_slow_itself_starts_asks_late_and_says_so():
     held_up = threading.Event()
     with losing({}) as server:
         found = watch(server.port, 1, tick=lambda *_: held_up.wait(0.3))

@@ -12,7 +12,7 @@ from petsage.rollout.watch_report import as_text
 
 
 @pytest.mark.parametrize(("late_seconds", "is_noted"), [(0.0, False), (0.02, False), (0.021, True)])
-def test_figures_that_are_this_machines_are_called_so(late_seconds, is_noted):
+def test_figures_that_describe_this_machine_are_marked_so(late_seconds, is_noted):
     target = Target.parse("http://pets")
     found = Losses([target])
     found.asked_until = 9

@@ -142,7 +142,7 @@ def test_one_that_is_closed_or_no_socket_is_refused(stack, listening, tmp_path):
 
 
 @pytest.mark.parametrize("number", ["many", "-1", "\u00b2", "9" * 5000])
-def test_a_number_that_is_none_is_refused_in_one_line(listening, number):
+def test_a_listen_fds_that_is_no_number_is_refused_in_one_line(listening, number):
     main, management = listening(), listening()
     assert refused([main, management], place(main), place(management), LISTEN_FDS=number)
 

@@ -195,7 +195,7 @@ def test_a_working_directory_that_is_gone_is_refused(tmp_path):
     )
 
 
-def test_a_package_that_raises_is_told_in_one_line(tmp_path):
+def test_a_package_that_raises_is_reported_in_one_line(tmp_path):
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").write_text("raise RuntimeError('hunter2')\n")
     done = subprocess.run(
