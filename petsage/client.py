@@ -78,17 +78,17 @@ class Target:
         return cls._of_url(text, path)
 
     @classmethod
-    def _of_unix(cls, text: str, path: str) -> "Target":
+    def _of_unix(cls, text: str, default_path: str) -> "Target":
         socket_path, colon, rest = text.partition(":/")
         try:
             address = Address.parse(f"unix:{socket_path}")
         except ValueError:
             raise ValueError("a unix target must be unix:/SOCKET or unix:/SOCKET:/PATH") from None
-        asked = f"/{rest}" if colon else path
-        return cls(f"{address}:{_printed(asked)}", asked, unix_path=address.path, addresses=())
+        path = f"/{rest}" if colon else default_path
+        return cls(f"{address}:{_printed(path)}", path, unix_path=address.path, addresses=())
 
     @classmethod
-    def _of_url(cls, text: str, path: str) -> "Target":
+    def _of_url(cls, text: str, default_path: str) -> "Target":
         try:
             url = urlsplit(text)
             port = _PORTS[url.scheme] if url.port is None else url.port
@@ -100,9 +100,10 @@ class Target:
             raise ValueError("a user or password does not belong in a target: use --header")
         if not host or not port or url.fragment:
             raise ValueError("a target must be a scheme, a host, and maybe a port and a path")
-        asked = (url.path if url.path.strip("/") else path) + (url.query and f"?{url.query}")
-        printed = f"{url.scheme}://{url.netloc}{_printed(asked)}"
-        target = cls(printed, asked, host, port, url.scheme == "https")
+        path = url.path if url.path.strip("/") else default_path
+        path += url.query and f"?{url.query}"
+        printed = f"{url.scheme}://{url.netloc}{_printed(path)}"
+        target = cls(printed, path, host, port, url.scheme == "https")
         with suppress(ValueError):
             return replace(target, addresses=(str(ip_address(host)),))
         return target

@@ -198,6 +198,7 @@ def _is_json(value: object, wanted: str) -> bool:
         other = read_json(wanted.encode())
     except ValueError:
         return False
+    # In Python, but not in JSON, True equals 1.
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 

@@ -12,7 +12,7 @@ RELEASE = re.compile(r"[!-~]{1,128}")
 """A release goes into a header and a metric's label: no spaces, no control characters."""
 
 RULE = "must be 1 to 128 printable ASCII characters without spaces"
-"""What is said of a text that is no release."""
+"""What a message says of a text that is no release."""
 
 FILE = Path(__file__).with_name("RELEASE")
 

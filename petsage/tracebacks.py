@@ -12,9 +12,8 @@ MAX_FRAMES = 30
 def whereabouts(error: BaseException, package: str = "") -> str:
     """The class of an exception, and the module and line that raised it.
 
-    Of an unexpected exception nothing else is shown, since its message may hold a secret. With
-    `package`, the name of a top-level package, it is the innermost line in that package, if the
-    exception went through it.
+    With `package`, the name of a top-level package, it is the innermost line in that package, if
+    the exception went through it.
     """
     places = [place for place, _ in _places(error)]
     own = [place for place in places if re.split("[.:]", place, maxsplit=1)[0] == package]

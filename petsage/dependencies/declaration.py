@@ -151,6 +151,7 @@ def _place(scheme: Scheme, rest: str, fragment: str) -> tuple[str, int, str, str
     """The host, port, user, password, path and query of a `Location`."""
     match = re.fullmatch(scheme.pattern, rest)
     part = defaultdict(str, match.groupdict("") if match else {})
+    # The fragment may have no @, which would belong to a password with a # that is not encoded.
     encoded = not _NOT_ENCODED.search(rest) and re.fullmatch(r"[!-?A-~]*", fragment)
     is_text = "\ufffd" not in unquote(rest)  # which replaces what is not UTF-8
     if not (match and encoded and is_text and int(part["port"] or 1) in _PORTS):

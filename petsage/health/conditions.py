@@ -1,8 +1,8 @@
 """The conditions: what an instance knows of itself without asking anybody.
 
-`drain` is whether it is about to stop; `workers` is whether its application workers serve requests.
-That one reads what each worker writes into its slot of the scoreboard; no request is ever sent.
-Busy is not stuck: while requests end, no worker is blocked. Idle is not stuck either.
+`drain` is whether it is about to stop; `workers` is whether its application workers serve requests,
+from what each worker writes into its slot of the scoreboard: no request is ever sent. Busy is not
+stuck: while requests end, no worker is blocked. Idle is not stuck either.
 """
 
 import time

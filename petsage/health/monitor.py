@@ -91,7 +91,7 @@ class Monitor:
     def _noticed(self, name: str, reasons: Mapping[str, str], probe: str, now: float) -> Result:
         """A condition as a result. It changes without a run, so each report looks for a change."""
         overall = condition_result(name, reasons, ALL, now)
-        if self._history.is_change(overall):
+        if self._history.is_change(overall):  # without the lock; `notice` looks again
             with self._logged():
                 self._history.notice(overall)
         return condition_result(name, reasons, probe, now)

@@ -37,7 +37,7 @@ class CheckState:
     """The run that begins when `run` returns."""
 
     def fresh_result(self, now: float, fresh_seconds: float) -> Result | None:
-        """The result if it is fresh, and no run has hung since. It needs no lock.
+        """The result if it is fresh, and no run has hung since. It reads each field once: no lock.
 
         `fresh_seconds` is the probe's. `decide` handles an age below zero: a result has just come,
         or the clock was set back.

@@ -29,7 +29,7 @@ def create(config: Config, application: object) -> Flask:
     served = Workers(partial(listens, config.bind), scoreboard, SystemClock(), config.stuck_seconds)
     monitor = Monitor(checks, [drain_condition(scoreboard), served.condition()])
     identity = Identity(config.release, config.instance)
-    app = views.create_app(Health(monitor, scoreboard, identity))
+    app = views.management_app(Health(monitor, scoreboard, identity))
     if hosts.is_loopback(config.management_bind):
         hosts.refuse_names(app)
     return app

@@ -36,7 +36,7 @@ _LINES = {
 management = Blueprint("management", __name__)
 
 
-def create_app(health: Health) -> Flask:
+def management_app(health: Health) -> Flask:
     """The application of the management listener, which shows this health in detail."""
     app = Flask("petsage.management", static_folder=None)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}

@@ -18,7 +18,7 @@ KEEPALIVE_SECONDS = 75
 """Longer than a proxy's, so that the proxy closes first: see deploy/nginx.conf."""
 
 
-class Application(BaseApplication):
+class ServedApplication(BaseApplication):
     """An application that gunicorn serves by PetSage's configuration."""
 
     def __init__(self, config: Config, name: str, handover: Handover) -> None:

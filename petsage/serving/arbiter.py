@@ -66,7 +66,7 @@ class Arbiter(arbiter.Arbiter):
         signal.signal(signal.SIGALRM, self.signal)
         signal.setitimer(signal.ITIMER_REAL, self.config.drain_seconds)
 
-    handle_alrm = arbiter.Arbiter.handle_term
+    handle_alrm = arbiter.Arbiter.handle_term  # the end of the drain
 
     def handle_int(self) -> None:
         """SIGINT and SIGQUIT: a worker that does not react is killed after 1 s, or after the 2 s

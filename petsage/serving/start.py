@@ -45,11 +45,12 @@ def serve(config: Config, application: str = OWN_APPLICATION) -> NoReturn:
 def _run(config: Config, application: str, handover: Handover) -> NoReturn:
     variables = ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
     hidden = {name: os.environ.pop(name) for name in variables if name in os.environ}
-    from petsage.serving.application import Application  # gunicorn reads these as it is imported
+    # gunicorn reads these variables while it is imported.
+    from petsage.serving.application import ServedApplication
     from petsage.serving.reload import ReloadingArbiter
 
     os.environ.update(hidden)
-    sys.exit(ReloadingArbiter(Application(config, application, handover)).run())
+    sys.exit(ReloadingArbiter(ServedApplication(config, application, handover)).run())
 
 
 def refuse_environment() -> None:

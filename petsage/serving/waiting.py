@@ -77,7 +77,7 @@ class Waiting(ThreadWorker):
             self._close(oldest)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        self.bell.is_asleep = True
+        self.bell.is_asleep = True  # before has_calls(): a call that comes later rings
         until_accept = self.accept_at - time.monotonic()
         timeout = min(timeout, until_accept if until_accept > 0 else _TURN_SECONDS)
         events = self.poller.select(0 if self.bell.has_calls() else timeout)

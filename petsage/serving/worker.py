@@ -32,7 +32,7 @@ class Worker(Gate):
     """An application worker, or the probe worker."""
 
     app: Any
-    """The `Application` of `petsage.serving.application`."""
+    """The `ServedApplication` of `petsage.serving.application`."""
     wsgi: Any
 
     def init_process(self) -> None:

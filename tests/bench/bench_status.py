@@ -37,7 +37,7 @@ def client():
         monitor.report(ALL)
         clock.time += 31
     clock.time -= 31
-    client = management.create_app(
+    client = management.management_app(
         Health(monitor, Scoreboard(), Identity("r1", "i1"))
     ).test_client()
     for i in range(60):
@@ -71,7 +71,7 @@ import os
 from gunicorn.glogging import Logger
 from petsage.config import Config
 from petsage.scoreboard import scoreboard
-from petsage.serving.application import Application
+from petsage.serving.application import ServedApplication
 from petsage.serving.listeners import Handover
 from petsage.serving.loading import OWN_APPLICATION
 from petsage.serving.reload import ReloadingArbiter
@@ -80,7 +80,7 @@ def pre_request(worker, req):
     if scoreboard.draining:
         req.force_close()
 
-class Without(Application):
+class Without(ServedApplication):
     def load_config(self):
         super().load_config()
         self.cfg.set("logger_class", Logger)

@@ -70,7 +70,7 @@ def instance(*checks, conditions=(), draining=False, port=0):
     scoreboard.draining = draining
     monitor = Monitor(checks, [drain_condition(scoreboard), *conditions])
     health = Health(monitor, scoreboard, Identity("r1", "i1"))
-    app = management.create_app(health)
+    app = management.management_app(health)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -23,7 +23,7 @@ def operator(scoreboard, identity, clock):
 
     def client(*checks, conditions=()):
         monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], clock)
-        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
+        return management.management_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 

@@ -31,7 +31,7 @@ def operator(scoreboard, identity, clock):
     def client(*checks, conditions=()):
         scoreboard.began_at = clock.time - 3600
         monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], clock)
-        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
+        return management.management_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 

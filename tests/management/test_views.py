@@ -19,7 +19,7 @@ def operator(scoreboard, identity):
 
     def client(*checks, conditions=()):
         monitor = Monitor(checks, [drain_condition(scoreboard), *conditions], ManualClock())
-        return management.create_app(Health(monitor, scoreboard, identity)).test_client()
+        return management.management_app(Health(monitor, scoreboard, identity)).test_client()
 
     return client
 
