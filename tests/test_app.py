@@ -110,7 +110,7 @@ def test_only_the_trusted_hops_are_believed_about_the_client(proxies, seen):
 
 
 def redirecting(path):
-    """A Flask application that redirects who asks for this path."""
+    """A Flask application that redirects requests for this path."""
     app = Flask("shop")
     app.add_url_rule(path, "own", lambda: "ok", redirect_to="/elsewhere")
     return app
@@ -138,7 +138,7 @@ class TestTheManagementApplication:
 
 
 class TestEmbedding:
-    """`petsage.health.init_app` in an application that is not PetSage's."""
+    """`petsage.health.init_app` in an application of somebody else's."""
 
     def test_one_line_gives_any_flask_application_the_probes_and_the_smoke_test(self, config):
         from flask import Flask

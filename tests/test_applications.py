@@ -60,7 +60,7 @@ def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
 
 
 class WhiteNoise:
-    """Middleware with slots and a property that nobody may call."""
+    """Middleware with `__slots__`, and with a property that must not be read."""
 
     def __init__(self, application):
         self.application = application

@@ -28,7 +28,7 @@ def get(
 
 
 def fails_in_time(url: str, seconds: float = SHORT) -> NoAnswer:
-    """The time-out, which has to come within some seconds of the promised moment."""
+    """The `NoAnswer` of a time-out, which must come within a few seconds of the promised moment."""
     began = time.monotonic()
     with pytest.raises(NoAnswer) as raised:
         get(url, seconds=seconds)

@@ -17,7 +17,7 @@ from tests.fakes import in_a_child
 
 @contextmanager
 def standard_error(log):
-    """A pipe in the place of standard error; its end to read."""
+    """Puts a pipe in the place of standard error; returns the end to read from."""
     kept, (reading, writing) = os.dup(2), os.pipe()
     os.dup2(writing, 2)
     os.close(writing)
@@ -119,7 +119,7 @@ def test_a_system_without_threads_stops_nobody_and_the_line_comes_once_there_is_
     def child():
         log.handlers[0]._begin()
         limits = resource.getrlimit(resource.RLIMIT_NPROC)
-        if os.geteuid() == 0:  # whom no limit holds
+        if os.geteuid() == 0:  # the limit does not hold for root
             os.setuid(65534)
         resource.setrlimit(resource.RLIMIT_NPROC, (0, limits[1]))
         log.info("first")

@@ -22,7 +22,7 @@ SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """PetSage on free ports: `moved` puts them where the README has the default ones."""
+    """PetSage on free ports, which `moved` puts in place of the README's default ones."""
     tool("curl")
     with served(tmp_path_factory.mktemp("readme")) as running:
         yield running

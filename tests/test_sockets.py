@@ -67,7 +67,7 @@ def test_what_a_driver_raises_in_time_stays_as_it_is() -> None:
 
 
 def _drive(port: int, deadline: float, tls: ssl.SSLContext | None = None) -> None:
-    """What a driver does that waits for ever, or bounds each read but not all of them."""
+    """Reads as a driver does that waits for ever, or that bounds each read but not their sum."""
     with (
         sockets.opened("127.0.0.1", port, deadline) as sock,
         sockets.shut_down_at(sock, deadline),

@@ -48,7 +48,7 @@ def chat():
 
 
 class Instance:
-    """A served instance, its dependency, and whoever reads its log."""
+    """A served instance, its dependency, and the reader of its log."""
 
     def __init__(self, folder: Path, served: Served, dependency: int) -> None:
         self.folder, self.served, self.dependency_port = folder, served, dependency
@@ -67,7 +67,7 @@ class Instance:
             self.dependency = socket.create_server(("127.0.0.1", self.dependency_port))
 
     def is_right(self) -> str:
-        """What is wrong now; nothing if all is right."""
+        """What is wrong now; empty if nothing is."""
         well = 200 if self.dependency else 503
         served = self.served
         for url, code in (
@@ -220,7 +220,7 @@ def instance(folder: Path) -> Iterator[Instance]:
 
 
 def run(count: int, seed: int) -> int:
-    """How many faults were followed by something wrong."""
+    """How many faults were followed by a wrong answer."""
     chance, done, wrong, longest = random.Random(seed), Counter[str](), 0, 0.0
     with tempfile.TemporaryDirectory() as folder, instance(Path(folder)) as served:
         for number in range(count):

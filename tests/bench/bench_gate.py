@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 @contextmanager
 def addresses(folder, way="tcp", **settings):
-    """Serves the application; yields where the main and where the management listener are."""
+    """Serves the application; yields the addresses of both listeners, and the service."""
     if way == "unix":
         at = {"main": f"unix:{folder}/main", "management": f"unix:{folder}/management"}
     else:
@@ -89,7 +89,7 @@ class Asked:
 
 
 def beside(at, seconds=SECONDS):
-    """A probe and an honest client, who have asked for so long."""
+    """The figures of a probe and of an honest client that have asked for so long."""
     probe, client = Asked(at["management"], "/livez"), Asked(at["main"], "/")
     over = time.monotonic() + seconds
     while time.monotonic() < over:

@@ -20,12 +20,12 @@ from tests.support import PETSAGE, ROOT, free_port, get, peak_kib, tool, wait_un
 
 RUNS = 5
 ONE = ("--instances", "1")
-"""One request to each target, as curl sends it: without it each is asked 18 times."""
+"""Makes it one request to each target, as with curl; without this, each gets 18."""
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Where one process answers at every loopback address."""
+    """The port at which one process answers on every loopback address."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.answering", str(port)]
     with subprocess.Popen(command, cwd=ROOT) as process:

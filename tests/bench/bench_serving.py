@@ -42,7 +42,7 @@ class Running:
     started_seconds: float
 
     def pss_bytes(self) -> int:
-        """What the arbiter and its workers take together, each shared page divided by its users."""
+        """The memory of arbiter and workers (PSS: each shared page is divided by its users)."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = [self.process.pid, *map(int, children.read_text().split())]
         rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
@@ -98,7 +98,7 @@ def running(command: Command) -> Iterator[Running]:
 
 
 def in_turn(unit: str, measure: Callable[[Command], float], beside: Command = plain) -> float:
-    """Shows the medians of what was measured for both; returns that of PetSage's multiples."""
+    """Prints the medians of both measurements; returns the median of PetSage's multiples."""
     pairs = [(measure(petsage), measure(beside)) for _ in range(ROUNDS)]
     ours, theirs = (median(values) for values in zip(*pairs, strict=True))
     ratio = median(own / other for own, other in pairs)
@@ -108,7 +108,7 @@ def in_turn(unit: str, measure: Callable[[Command], float], beside: Command = pl
 
 
 def load(url: str, seconds: int, connections: int = 32) -> float:
-    """Requests in a second; every answer a 200."""
+    """Requests a second; each must be answered with 200."""
     command = [tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", url]
     printed = subprocess.check_output(command, text=True)
     assert "Non-2xx" not in printed, printed

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def printed(what: str, lost: Lost) -> int:
-    """Prints what came of it; returns how many requests were lost."""
+    """Prints the outcomes; returns how many requests were lost."""
     total = lost.answered.total() + len(lost.failed)
     print(f"\n{what}: {len(lost.failed)} of {total} lost, longest wait {lost.longest:.2f} s")
     return len(lost.failed)

@@ -43,7 +43,7 @@ def files(request_):
 
 @pytest.fixture
 def built(bare, files):
-    """A bare project in which the feature stands."""
+    """A bare project that has the feature."""
     project.write(bare, files.contents)
     return bare
 

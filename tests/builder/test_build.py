@@ -18,7 +18,7 @@ FOLDER = project.folder("pet_birthday")
 
 @pytest.fixture
 def runnable(root, files):
-    """A copy of this project in which the feature stands."""
+    """A copy of this project that has the feature."""
     project.write(root, files.contents)
     return root
 

@@ -23,7 +23,7 @@ FOLDER = "petsage/features/vet"
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
-    """A project that no test of these changes, and what is in it."""
+    """A project that none of these tests may change, and its content."""
     root = project_copy(tmp_path_factory.mktemp("untouched"))
     return root, snapshot(root)
 
@@ -154,7 +154,7 @@ def test_in_a_working_directory_that_is_gone_it_is_refused_in_one_line(tmp_path)
 def test_a_read_only_tree_is_refused_in_one_line(root):
     before = snapshot(root)
     (root / "petsage/features").chmod(0o555)
-    # Root may write all the same, unless that is taken away.
+    # Root may write everywhere, unless it gives that right up.
     as_others = [tool("setpriv"), "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
     command = [*as_others, sys.executable, "-B", "-m", "petsage", "feature", "add", "vet"]
     done = subprocess.run(

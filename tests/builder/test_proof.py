@@ -92,7 +92,7 @@ def weaken(schemas, of):
 
 @pytest.fixture
 def written(root, files):
-    """The root of a project in which a feature is written."""
+    """The root of a project with the files of a feature."""
     project.write(root, files.contents)
     return root
 
@@ -166,7 +166,7 @@ def test_what_no_tool_finds_is_red_too(written):
 
 
 def keep(root, text, *, test=True, service=True):
-    """Keeps the one requirement: in its test, and in `OPEN`."""
+    """Keeps the only requirement: writes its test, and takes it out of `OPEN`."""
     test_file = root / project.test_path("pet_birthday")
     if test:
         kept = test_file.read_text().replace("raise NotImplementedError", text)

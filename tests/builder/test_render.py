@@ -45,7 +45,7 @@ def test_without_fields_it_is_a_get_and_with_fields_a_post(files):
 
 @pytest.fixture(params=range(len(TEXTS)))
 def number(request):
-    """The number of a text that would do harm."""
+    """The number of a harmful text."""
     return request.param
 
 

@@ -16,7 +16,7 @@ TEST = project.test_path("pet_birthday")
 
 @pytest.fixture
 def changed(request_):
-    """The request with a field more."""
+    """The request with one more field."""
     return dataclasses.replace(request_, fields=(*request_.fields, ("kind", "enum:cat:dog")))
 
 
@@ -75,7 +75,7 @@ def test_a_conflict_is_shown_and_nothing_is_written(built, changed):
 
 
 def keep(root):
-    """Keeps the one requirement, as its README says."""
+    """Keeps the only requirement, as the feature's README explains."""
     edit(root, SERVICE, '("At noon",)', "()")
     edit(root, TEST, "raise NotImplementedError", "assert client")
 

@@ -18,7 +18,7 @@ FEATURE = "pet_birthday"
 
 @pytest.fixture
 def source(tmp_path_factory, files):
-    """The root of a project with other content in the feature's files."""
+    """The root of a project whose feature has files with other content."""
     root = tmp_path_factory.mktemp("source")
     for path in files.contents:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_work(built, path):
 
 
 def unwritable():
-    """Enters the workspace of the working directory, and prints why it cannot."""
+    """Locks the workspace of the working directory, or prints why it cannot."""
     from pathlib import Path
 
     try:
@@ -134,7 +134,7 @@ def unwritable():
 
 
 def as_others(root, command):
-    """Runs a command without root's right to read and write everywhere."""
+    """Runs a command without root's right to read and write everything."""
     others = (
         ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     )

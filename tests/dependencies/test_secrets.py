@@ -40,7 +40,7 @@ def _loud_redis(sock: socket.socket) -> None:
 
 
 def _loud_postgresql(sock: socket.socket) -> None:
-    """Asks for the password in clear text, and refuses with all that it has received."""
+    """Asks for the password in clear text, and repeats all that it has received in its refusal."""
     received = sock.recv(65536)
     if received.startswith(struct.pack("!ii", 8, 80877103)):  # the request for TLS
         sock.sendall(b"N")
@@ -52,7 +52,7 @@ def _loud_postgresql(sock: socket.socket) -> None:
 
 
 def _loud_mysql(sock: socket.socket) -> None:
-    """The same, by the switch to the plugin that sends the password in clear text."""
+    """The same for MySQL: it demands the plugin that sends the password in clear text."""
 
     def send(number: int, payload: bytes) -> None:
         sock.sendall(struct.pack("<I", len(payload))[:3] + bytes([number]) + payload)
@@ -131,7 +131,7 @@ def ports() -> Iterator[dict[str, int]]:
 
 
 def _output(url: str) -> tuple[str, str]:
-    """How a declaration ends, and all that it shows."""
+    """The outcome of a declaration and of its run, and all their texts."""
     try:
         (check,) = checks_from_urls([url])
     except ValidationError as error:

@@ -39,11 +39,11 @@ OPTIONS = [
     ("--release", "1e3"),
     ("--release", "v" * 63),
 ]
-"""Values that are easily taken for another type, or are as long as may be."""
+"""Values that YAML could take for another type, or that have the greatest length."""
 
 
 def _choices() -> Iterator[tuple[str, ...]]:
-    """No option, each one alone, and as few choices as every two of them need to meet."""
+    """No option, each option alone, and few combinations in which every two options meet."""
     yield from [(), *OPTIONS]
     left = [dict(pair) for pair in combinations(OPTIONS, 2) if pair[0][0] != pair[1][0]]
     while left:
@@ -74,12 +74,12 @@ PATCHES = {
     ),
     "argo-cd": _THESE + "patchesStrategicMerge: [readme-4.yaml]\n",
 }
-"""What people change with kustomize, in the form that version 2.0 takes as well as today's."""
+"""Kustomizations as people write them, in a form that kustomize takes from version 2.0 on."""
 
 
 @functools.cache
 def _kustomized(change: str) -> Manifests:
-    """What `kubectl kustomize` makes of the printed manifests."""
+    """The printed manifests after `kubectl kustomize`."""
     text = run("kubernetes", "--image", IMAGE, "--release", "1.0.0").stdout
     files = {"petsage": text, "minimum": README[1], "count": _COUNT}
     files |= {f"readme-{number}": block for number, block in enumerate(README)}
@@ -227,7 +227,7 @@ def test_a_rollout_takes_no_instance_away(manifests):
 
 
 def test_the_autoscaler_alone_owns_the_number_of_pods():
-    assert "replicas" not in printed().spec("Deployment")  # an apply would undo its work
+    assert "replicas" not in printed().spec("Deployment")  # or each apply would reset it
 
 
 @pytest.mark.parametrize(("option", "bounds"), [("2", (2, 2)), ("2:5", (2, 5)), ("1:1", (1, 1))])

@@ -17,7 +17,7 @@ from tests.support import PETSAGE, ROOT, tool
 
 @pytest.fixture(params=["petsage.service", "petsage@8000.service"])
 def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A printed unit, on the `petsage` that is installed here, beside the printed sockets."""
+    """A printed unit that runs the `petsage` installed here, beside the printed socket unit."""
     text = run("systemd", *(["--instances"] if "@" in request.param else [])).stdout
     assert text.count("ExecStart=/opt/petsage/bin/petsage serve\n") == 1
     path = tmp_path / request.param
@@ -48,7 +48,9 @@ def settings(unit: Path) -> dict[str, str]:
 def test_systemd_waits_for_the_drain_and_for_what_was_accepted(unit):
     config = Config()
     assert float(settings(unit)["TimeoutStopSec"]) > config.drain_seconds + config.graceful_seconds
-    assert settings(unit)["KillMode"] == "mixed"  # to all, SIGTERM would end the workers undrained
+    assert (
+        settings(unit)["KillMode"] == "mixed"
+    )  # if all got SIGTERM, the workers would end without a drain
 
 
 def test_systemd_does_not_restart_a_wrong_configuration(unit):
@@ -99,7 +101,9 @@ def stages() -> list[list[tuple[str, str]]]:
 
 def test_the_last_stage_only_copies_what_the_first_one_built():
     build, last = stages()
-    assert build[0][1].removesuffix(" AS build") == last[0][1]  # a venv fits its own Python only
+    assert (
+        build[0][1].removesuffix(" AS build") == last[0][1]
+    )  # a virtual environment works only with its own Python
     assert [rest for name, rest in last if name in ("COPY", "ADD")] == [
         "--from=build /opt/petsage /opt/petsage"
     ]

@@ -26,7 +26,7 @@ from tests.support import PETSAGE, free_port, get, served, wait_until
 
 @dataclass(frozen=True)
 class _Kind:
-    """What tests do with a kind of server, beyond asking it through PetSage."""
+    """What tests need of a kind of server beyond asking it through PetSage."""
 
     scheme: str
     server: Server
@@ -296,7 +296,7 @@ def test_a_declared_database_stands_in_the_probes_and_its_password_nowhere(tmp_p
         url = f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/postgres"
         with served(tmp_path, checks=f"database={url}#fresh=0&stale=1") as petsage:
             verbose = f"{petsage.management}/readyz?verbose"
-            # The first run imports the driver, which a slow machine does not within a deadline.
+            # The first run imports the driver: on a slow machine that outlasts the deadline.
             wait_until(lambda: b"[+]database ok\n" in get(verbose).data)
             assert get(f"{petsage.main}/api/v1/smoke-test").status == 200
             server.process.terminate()

@@ -47,7 +47,7 @@ def test_the_smoke_test_can_be_tried_out_and_no_other_host_is_asked(service, bro
 
 
 SWAGGER_UIS_OWN = {"heading-order", "nested-interactive", "region"}
-"""Its headings, its buttons in buttons, and its title outside of a landmark."""
+"""Faults of Swagger UI itself: its headings, buttons in buttons, a title outside of a landmark."""
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -61,7 +61,7 @@ def test_the_page_is_as_wide_as_the_screen_and_axe_finds_only_what_is_swagger_ui
         opened = (By.CSS_SELECTOR, ".try-out__btn")
         WebDriverWait(browser, 30).until(element_to_be_clickable(opened))
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-        # What opens is not opaque at once, and its contrast is less until then.
+        # A section fades in when it opens, and its contrast is too low until then.
         style = "return document.getAnimations().length"
         WebDriverWait(browser, 30).until(lambda b: b.execute_script(style) == 0)
         assert set(violations(browser)) <= SWAGGER_UIS_OWN

@@ -34,7 +34,7 @@ def curl(*arguments):
 
 @contextmanager
 def behind_nginx(folder, root):
-    """Serves the project at `root` behind nginx; yields the URL that people see."""
+    """Serves the project at `root` behind nginx; yields nginx's URL."""
     folder.mkdir()
     with (
         served(folder, project=root, workers=1) as service,

@@ -45,7 +45,7 @@ def service(folder):
 
 @contextmanager
 def limited(descriptors):
-    """What is started in this block has so many descriptors."""
+    """Limits the processes that are started in this block to so many descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
     try:
@@ -55,12 +55,12 @@ def limited(descriptors):
 
 
 def probe(service):
-    """Asks as a kubelet does: by a new connection, for a second at most."""
+    """Asks as a kubelet does: on a new connection, for a second at most."""
     assert get(f"{service.management}/livez", timeout=1).status == 200
 
 
 def stands(service, honest=True, seconds=1.5):
-    """For so long each probe, and each honest client, has its answer within a second."""
+    """Asserts that for so long each probe and each honest client is answered within a second."""
     time_over = time.monotonic() + seconds
     while time.monotonic() < time_over:
         probe(service)
@@ -100,7 +100,7 @@ def test_an_attack_on_the_management_listener_is_not_felt(service, kind, count, 
 
 @pytest.mark.parametrize(("kind", "path"), [("not reading", "/big"), ("dripping large body", "/")])
 def test_after_an_attack_on_the_threads_themselves_all_is_well_soon(folder, kind, path):
-    # An instance of its own: its threads must not be missing in another test.
+    # An instance of its own: it uses up threads that other tests would miss.
     with served(folder, "echo:app", cwd=folder, workers=2, threads=2) as service:
         with attacked(kind, 20, 2, address(service.main), path):
             stands(service, honest=False)
@@ -167,7 +167,7 @@ def test_a_stop_waits_for_no_client_that_does_not_read(folder):
         assert service.process.wait(5) == 0
 
 
-# What the gate relies on in gunicorn, and changes nothing about.
+# Behaviour of gunicorn on which the gate relies, and which it must not change.
 
 
 def connected(service):
@@ -182,7 +182,7 @@ def client(service):
 
 
 def answers(client, count):
-    """The bodies of so many answers with a length."""
+    """Reads the bodies of so many answers that have a Content-Length."""
     stream = client.makefile("rb")
     return [_answer(stream) for _ in range(count)]
 

@@ -18,7 +18,7 @@ from tests.e2e.kubelet import Clock, Kubelet, service_links
 from tests.support import PETSAGE, environment_of, free_port, get, holders, wait_until
 
 PACE = 20
-"""How much faster the kubelet's time runs than the machine's, where the test allows it."""
+"""How much faster than the machine's time the kubelet's runs, in tests that allow it."""
 
 Run = Callable[..., Kubelet]
 
@@ -69,7 +69,7 @@ def application_workers(kubelet):
 
 
 def smoke_test(kubelet):
-    """The answer of the main listener, which keeps no connection that a stop would wait for."""
+    """The main listener's answer, on a connection that is closed: a stop would wait for it."""
     return get(f"{kubelet.served.main}/api/v1/smoke-test", headers={"Connection": "close"})
 
 
@@ -130,7 +130,7 @@ def test_a_dependency_that_fails_costs_traffic_but_never_a_restart(run):
 
 
 def job(manifests, image, port, addresses, wait):
-    """Runs the Job's own command, its name resolved to these addresses; returns its exit code."""
+    """Runs the Job's own command, with its host at these addresses; returns the exit code."""
     command = [one.replace(":8000", f":{port}") for one in Manifests.of(manifests).job_command()]
     command = [one.replace("--wait=120", f"--wait={wait}") for one in command]
     pinned = ["--resolve", f"petsage-headless:{port}:{','.join(addresses)}"]

@@ -57,7 +57,7 @@ def shop(request, tmp_path_factory):
 
 
 def lines(service):
-    """Every line of the log, read as the form says; a line of a trace has only `trace`."""
+    """Every line of the log, parsed; a line of a traceback has only `trace`."""
     found = []
     for line in service.log.read_text().splitlines():
         if line.startswith("{"):
@@ -72,7 +72,7 @@ def lines(service):
 
 
 def logged(service, *words, **fields):
-    """The lines whose event has these words, and which have these fields."""
+    """The lines that have these words in their event, and these fields."""
 
     def those():
         found = [one for one in lines(service) if fields.items() <= one.items()]
@@ -176,7 +176,7 @@ def app(environ, start_response):
 
 @contextmanager
 def unread(folder, application, workers=1):
-    """An instance whose output nobody reads; yields it, and where its listeners are."""
+    """An instance whose output nobody reads; yields its process and its listeners' URLs."""
     (folder / "shop.py").write_text(application)
     main, management = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings = {"bind": main, "management_bind": management, "workers": workers}
@@ -232,7 +232,7 @@ HANGS = """\
 import re
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/hang":
-        re.match("(a+)+$", "a" * 40 + "b")  # it keeps all other threads waiting
+        re.match("(a+)+$", "a" * 40 + "b")  # holds the GIL: no other thread runs
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """

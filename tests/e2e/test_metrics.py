@@ -42,7 +42,7 @@ def test_promtool_finds_nothing_to_mend(service):
 
 @contextmanager
 def prometheus(folder, target):
-    """A real Prometheus, configured as printed, but with this target, and with times shortened."""
+    """A real Prometheus with the printed configuration, but with this target and shorter times."""
     text = printed("prometheus")
     for old, new in (("127.0.0.1:8001", target), ("_interval: 15s", "_interval: 500ms")):
         assert old in text
@@ -187,8 +187,8 @@ def test_every_alert_is_tested_below():
 
 
 def rules_test(folder, tests):
-    """Runs `promtool test rules`; each test is its series, and for each time the count that fires
-    of each alert."""
+    """Runs `promtool test rules`. Each test has its series, and for each time how many of each
+    alert must fire."""
     (folder / "alerts.yaml").write_text(printed("alerts"))
     content = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
     (folder / "test.yaml").write_text(yaml.safe_dump(content))
@@ -226,7 +226,7 @@ def test_no_alert_fires_while_all_is_well(tmp_path):
 
 
 def pod(name, values, namespace, **labels):
-    """A series as the Prometheus operator labels those of a PodMonitor."""
+    """A series with the labels that the Prometheus operator gives for a PodMonitor."""
     job = f"{namespace}/shop"
     pod = labels.pop("pod", "shop-1")
     return series(

@@ -161,7 +161,7 @@ ERRORS = {
     "what is not there": (404, b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"),
     "the folder of the API": (404, b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n"),
 }
-"""Each request from which nginx makes an error of its own, without asking PetSage."""
+"""Requests that nginx answers with an error of its own, without asking PetSage."""
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -247,7 +247,7 @@ def test_a_failing_smoke_test_is_not_tried_elsewhere_and_takes_no_other_url_down
 
 
 def test_one_client_cannot_have_the_smoke_test_run_without_end(tmp_path, service):
-    # An nginx of its own: what is used up here must not be missing in another test.
+    # An nginx of its own: the limit that is used up here would be missing in other tests.
     with nginx(tmp_path, service.main.removeprefix("http://")) as site:
         codes = [get(f"{site}/api/v1/smoke-test") for _ in range(80)]
         refused = [answer for answer in codes if answer.status == 429]
@@ -298,7 +298,7 @@ def test_forged_headers_about_the_client_are_overwritten(tmp_path):
 
 
 def test_a_unix_socket_can_be_the_upstream(tmp_path):
-    with TemporaryDirectory() as run:  # where nginx's own user may go
+    with TemporaryDirectory() as run:  # nginx's own user can enter it
         Path(run).chmod(0o755)
         main = Path(run) / "main.sock"
         with (

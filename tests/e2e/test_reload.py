@@ -39,14 +39,14 @@ def app(environ, start_response):
 
 
 def deploy(folder, version, code=APPLICATION):
-    """Puts new code in the place of the old."""
-    # A change within a second is seen by its size: the length of the version counts.
+    """Replaces the old code by new code."""
+    # Python notices a change within a second only by the file's size, so versions differ in length.
     (folder / "shop.py").write_text(f"VERSION = {version!r}\n{code}")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where the application is, version "1" at first."""
+    """The folder of the application, which is version "1" at first."""
     folder = tmp_path / "code"
     folder.mkdir()
     deploy(folder, "1")
@@ -77,14 +77,14 @@ def hang_up(service):
 
 
 def reload(service):
-    """A reload that succeeds; returns when the log says so."""
+    """Reloads with success; returns when the log says so."""
     before = said(service, " answers")
     hang_up(service)
     wait_until(lambda: said(service, " answers") > before, seconds=20)
 
 
 def reason(service):
-    """Why a reload is refused."""
+    """Tries a reload that is refused; returns the reason."""
     before = said(service, "Reload refused")
     hang_up(service)
     wait_until(lambda: said(service, "Reload refused") > before, seconds=20)
@@ -99,7 +99,7 @@ def version(service):
 
 
 def whole(service, workers=1):
-    """One probe worker, so many application workers, and no other process."""
+    """Whether there are one probe worker, so many application workers, and no other process."""
 
     def holds():
         return (
@@ -199,7 +199,7 @@ def test_no_request_fails_and_no_probe_while_reloads_follow_each_other(serve, fo
 
 
 def boot_slowly(service, folder, gate):
-    """A reload to code "22" whose workers boot once there is a file."""
+    """A reload to version "22", whose workers boot only once a file exists."""
     slow = f"""
 import os, sys, time
 while "--test" not in sys.argv and not os.path.exists({str(gate)!r}):

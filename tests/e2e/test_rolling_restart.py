@@ -23,14 +23,14 @@ CLIENTS = 4
 
 @dataclass
 class Traffic:
-    """Clients that send one request after the other, without a retry of their own."""
+    """Clients that send one request after the other, and never send one twice."""
 
     base: str
     sent: Counter[str] = field(default_factory=Counter)
-    """Requests answered as they should be, by method."""
+    """The number of requests with the right answer, by method."""
     failed: list[str] = field(default_factory=list)
     posted: list[str] = field(default_factory=list)
-    """The bodies of all POSTs, each one another."""
+    """The bodies of all POSTs; no two are the same."""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -71,7 +71,7 @@ class Traffic:
 
 
 class Instance:
-    """One of the two: it comes back where it was."""
+    """An instance that restarts at the same address."""
 
     def __init__(self, stack: ExitStack, folder: Path, bind: str, *application: str) -> None:
         self._application = application
@@ -97,7 +97,7 @@ class Instance:
         )
 
     def restart(self) -> None:
-        """SIGTERM, its end, a new start; returns when that one has started."""
+        """Stops it by SIGTERM, and starts it again; returns when it has started."""
         self._served.process.send_signal(signal.SIGTERM)
         assert self._served.process.wait(30) == 0
         self._served = self._start()
@@ -105,7 +105,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it."""
+    """What clients saw, and what the instances did."""
 
     traffic: Traffic
     restarts: int
@@ -114,12 +114,12 @@ class Outcome:
 
 
 def roll(folder: Path, restarts: int, requests: int) -> Outcome:
-    """Restarts two instances in turn, one at once after the other, until there were at least so
-    many restarts and answered requests. One listens on TCP, one on a unix socket."""
+    """Restarts two instances in turn, without a pause, until at least so many restarts are done and
+    so many requests are answered. One listens on TCP, one on a unix socket."""
     shutil.copy(Path(__file__).with_name("journal.py"), folder)
     restarted = 0
     with ExitStack() as stack:
-        # Under /tmp itself: nginx runs as another user, which a folder of pytest's does not let in.
+        # Directly in /tmp: nginx runs as another user, who cannot enter a folder of pytest's.
         sockets = Path(stack.enter_context(TemporaryDirectory()))
         sockets.chmod(0o755)
         binds = [f"127.0.0.1:{free_port()}", f"unix:{sockets}/main.sock"]

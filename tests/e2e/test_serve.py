@@ -253,7 +253,7 @@ def test_an_asgi_application_is_refused_in_one_line(tmp_path, source):
 
 
 def started(folder, *arguments, before=(), **variables):
-    """What comes of a start that is refused."""
+    """The result of a start that is refused."""
     addresses = {side: f"127.0.0.1:{free_port()}" for side in ("bind", "management_bind")}
     return subprocess.run(
         [*before, PETSAGE, "serve", *arguments],
@@ -306,7 +306,7 @@ def test_of_two_starts_at_once_on_one_address_one_is_refused_in_one_line(tmp_pat
     serving.communicate(timeout=20)
 
 
-# Put into a process as `sitecustomize`: its forks fail while there is a file.
+# As `sitecustomize` of a process, this makes its forks fail while a file exists.
 FAILING_FORK = """\
 import errno, os
 fork = os.fork
@@ -344,7 +344,7 @@ def test_a_sigusr2_whose_fork_fails_ends_nothing(tmp_path):
 
 
 def test_a_sigusr2_that_finds_nothing_to_execute_ends_nothing(tmp_path):
-    """The child must not take itself for the arbiter, whose workers it would stop."""
+    """The child of the failed fork must not act as the arbiter: it would stop the workers."""
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "shop.py").write_text(APPLICATION)
@@ -357,7 +357,7 @@ def test_a_sigusr2_that_finds_nothing_to_execute_ends_nothing(tmp_path):
         assert get(f"{service.main}/basket").status == 200
 
 
-# It fails while there is a file.
+# An application whose import fails while a file exists.
 FRAIL = f"import os\nassert not os.path.exists('broken')\n{APPLICATION}"
 
 

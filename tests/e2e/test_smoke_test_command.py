@@ -70,7 +70,7 @@ def smoke_test(*arguments: object, lines: str = "", **variables: str) -> Finishe
 
 
 def in_this_process(*arguments: object, lines: str = "") -> Finished:
-    """The command without the start of a program, for what begins no rollout."""
+    """Runs the command in this process, for arguments with which no rollout begins."""
     ended = CliRunner().invoke(main, ["smoke-test", *map(str, arguments)], input=lines)
     return Finished([], ended.exit_code, ended.stdout, ended.stderr)
 
@@ -89,7 +89,7 @@ def is_refused(
 
 
 def balances(replicas: list[bytes]) -> Script:
-    """Replicas behind one address, which take turns."""
+    """Replicas behind one address that answer in turn."""
 
     def script(connection: Connection) -> None:
         connection.sock.sendall(replicas[connection.number % len(replicas)])
@@ -119,7 +119,7 @@ PIPELINES = re.findall(_PIPELINE, SECTION)
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH on which kubectl writes down what it is asked for."""
+    """A PATH whose `kubectl` writes its arguments down."""
     kubectl = tmp_path / "bin" / "kubectl"
     kubectl.parent.mkdir()
     kubectl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/kubectl.log\n')
@@ -137,7 +137,7 @@ def test_the_pipelines_of_the_readme_prove_a_release(
         version = b'{"status":"UP","version":"%b"}' % release.encode()
     replicas = [answer(version, release=release, instance=name) for name in "abc"]
     with server(balances(replicas)) as pets:
-        # It is not waited for long what does not come.
+        # A command that must fail should not wait for long.
         wait = "--wait 1" if code else "--wait 30"
         line = re.sub(r"https://\w+.example", pets.url, line).replace("--wait 300", wait)
         finished = subprocess.run(
@@ -374,7 +374,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @contextmanager
 def https(context: ssl.SSLContext) -> Iterator[tuple[Server, list[str]]]:
-    """A server, and how it is asked as pets.example."""
+    """A server, and the arguments that ask it by the name pets.example."""
     with server(says(answer()), tls=context) as pets:
         where = f"pets.example:{pets.port}"
         yield pets, [f"https://{where}", "--resolve", f"{where}:127.0.0.1"]

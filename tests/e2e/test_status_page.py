@@ -98,12 +98,12 @@ def text(browser, selector):
 
 
 def refresh(browser):
-    """Does not wait for the page's own clock."""
+    """Refreshes the page now, not when the page itself would."""
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def refreshed(browser, condition):
-    """Refreshes the page until this holds: what it shows is a second old at most."""
+    """Refreshes the page until the condition holds: what it shows may be a second old."""
     wait_until(lambda: (refresh(browser), condition())[1])
 
 
@@ -275,7 +275,7 @@ def listed(browser, selector):
 
 
 def changed(url, subjects, times):
-    """Asks, and makes each of them well or unwell, so many times."""
+    """Fails and passes each subject in turn, so many times, and asks for a report each time."""
     for number in range(times):
         for subject in subjects:
             subject.error = None if number % 2 else CheckFailed("down")

@@ -17,7 +17,7 @@ REFUSED = "Reload refused, the old code goes on: "
 
 @pytest.fixture(scope="module")
 def host():
-    """A machine with two releases that hold and two that do not."""
+    """A machine with two good releases and two broken ones."""
     with machine() as running:
         running.install("1.0.0")
         running.install("2.0.0")
@@ -27,7 +27,7 @@ def host():
 
 
 def restart(host, times, rate=100):
-    """Restarts under load; returns what came of the requests."""
+    """Restarts under load; returns the outcomes of the requests."""
     with host.load(rate) as lost:
         for _ in range(times):
             host.systemctl("restart", "petsage")
@@ -36,7 +36,7 @@ def restart(host, times, rate=100):
 
 
 def reload(host, releases, rate=100):
-    """Reloads to each of these releases under load; returns what came of the requests."""
+    """Reloads to each of these releases under load; returns the outcomes of the requests."""
     with host.load(rate) as lost:
         for release in releases:
             host.point(release)
@@ -47,7 +47,7 @@ def reload(host, releases, rate=100):
 
 
 def refuse(host, release):
-    """A reload to a release that does not hold, both ways; returns what systemctl says."""
+    """Tries to reload a broken release, by systemctl and by SIGHUP; returns systemctl's output."""
     host.point(release)
     failed = host.systemctl("reload", "petsage", check=False)
     before = host.journal().count(REFUSED)
@@ -64,7 +64,7 @@ def kill(host, main):
 
 @contextmanager
 def unix_sockets(host, **variables):
-    """The service with a main socket of systemd's at the path that the printed unit has."""
+    """The service with a main unix socket of systemd, at the path in the printed socket unit."""
     tcp = printed("systemd", "--socket")
     unix = tcp.replace("ListenStream=127.0.0.1:8000\n", "")
     host.write(f"{UNITS}/petsage.socket", unix.replace("# ListenStream=", "ListenStream="))
@@ -76,7 +76,7 @@ def unix_sockets(host, **variables):
 
 
 def upgrade(host, release):
-    """What the README has an operator do, but for the installation; returns what is printed."""
+    """Does what the README tells an operator to do, except the installation; returns the output."""
     (block,) = re.findall(r"```sh\n(python3 -m venv /opt/petsage-2.0.0 .*?)```", README, re.DOTALL)
     commands = block.partition("\n")[2].replace("2.0.0", release)
     path = "PATH=/opt/petsage/bin:/usr/bin:/bin\nset -e\n"

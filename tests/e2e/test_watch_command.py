@@ -147,7 +147,7 @@ def test_a_name_is_overridden_as_in_the_smoke_test():
 
 
 def watched_restarts(folder, **site):
-    """What a watch counts while two instances of PetSage behind nginx are restarted in turn."""
+    """The result of a watch while two instances of PetSage behind nginx restart in turn."""
     with ExitStack() as stack:
         binds = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         instances = [Instance(stack, folder, bind) for bind in binds]

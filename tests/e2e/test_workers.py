@@ -51,7 +51,7 @@ def probe_worker(service):
 
 
 def whole(service, workers=2, seconds=5):
-    """One probe worker, so many application workers, and both sides answer."""
+    """Whether there are one probe worker and so many application workers, and both sides answer."""
 
     def holds():
         return (
@@ -225,7 +225,7 @@ def test_probes_answer_while_every_application_worker_is_blocked(service, how):
 
 
 def block(service, how, clients):
-    """Sends every thread of every application worker to sleep or to spin, or stops the workers."""
+    """Blocks every application worker: its threads sleep or spin, or the worker is stopped."""
     if how == "stop":
         for worker in holders(service, service.main):
             os.kill(worker, signal.SIGSTOP)
@@ -235,7 +235,7 @@ def block(service, how, clients):
         clients.submit(_ask_in_vain, f"{service.main}{how}")
         return _answers_soon(service)
 
-    # One worker may accept what would have blocked the other one.
+    # One worker may accept a request that was meant to block the other one.
     wait_until(lambda: not any(more() for _ in range(4)), seconds=30)
 
 

@@ -15,7 +15,7 @@ STUCK = 120
 
 
 class Instance:
-    """Some workers, as they write into their slots, and what the probes get."""
+    """Workers, as far as they write into their slots, and the answers of the probes."""
 
     def __init__(self, workers=2, stuck_seconds=STUCK):
         self.clock = ManualClock()
@@ -29,18 +29,18 @@ class Instance:
         self.answers()
 
     def answers(self):
-        """What the probes get now."""
+        """The reasons that the probes get now."""
         return self._reasons()
 
     def pass_seconds(self, seconds, stopped=()):
-        """The main loops turn, but those of the stopped workers."""
+        """Runs the main loops of all workers that are not stopped."""
         self.clock.time += seconds
         for slot in self.slots:
             if slot not in stopped:
                 slot.beat_at = self.clock.time
 
     def hold(self, *slots):
-        """All threads of these workers get a request that does not end."""
+        """Gives all threads of these workers a request that does not end."""
         for slot in slots:
             slot.full_since = slot.oldest_at = self.clock.time
 

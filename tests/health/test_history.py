@@ -13,7 +13,7 @@ def result(status, at, name="db"):
 
 
 def remembered(history, result):
-    """The changes that this result of a run is."""
+    """The changes that this result of a run makes."""
     before = len(history.changes())
     history.record(result, RunOutcome())
     return history.changes()[: len(history.changes()) - before]

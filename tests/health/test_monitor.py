@@ -336,7 +336,7 @@ def test_a_result_that_came_for_this_report_is_used_however_long_another_check_t
     clock, slow = ManualClock(), Subject(hung=True)
 
     class Waiting(ManualClock):
-        """The first wait is for the quick check; while the second lasts, time passes."""
+        """The first wait is for the quick check; time passes during the second."""
 
         def wait(self, event, seconds):
             if not event.is_set() and not event.wait(0.05):

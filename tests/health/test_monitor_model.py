@@ -22,14 +22,14 @@ from tests.health.simulation import SimulatedClock
 HAIR = 2**-10
 TICK = 2**-22
 CLOSE = HAIR / 4
-"""Below it two moments are the same: the ticks of one step are fewer."""
+"""Moments that differ by less count as the same: the ticks of one step add up to less."""
 
 LIMITS_TRIED = (0, 0.25, 0.5, 1, 2, 5, 10, 30)
 SECONDS = st.sampled_from(
     [0.0, 0.125, 819 / 1024, 820 / 1024, 3.0, 7.0, 60.0]
     + [max(0.0, limit + way) for limit in LIMITS_TRIED for way in (-HAIR, 0, HAIR)]
 )
-"""Around every limit, a hair below and above."""
+"""Ages at every limit, and a little below and above it."""
 
 SHORT = st.sampled_from([0.0, HAIR, 0.125, 0.25, 0.5, 1.0, 2.0, 3.0])
 PROBES = st.sampled_from(("ready", "smoke"))
@@ -41,7 +41,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Run:
-    """What a check knows of one of its runs."""
+    """One run, as the check itself knows it."""
 
     number: int
     began: float
@@ -51,7 +51,7 @@ class Run:
 
 
 class Subject:
-    """What a check asks: it takes as long as it is set to, and counts its runs."""
+    """The run of a check: it takes as long as it is set to, and counts its runs."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock
@@ -76,7 +76,7 @@ class Subject:
 
 @dataclass
 class Ask:
-    """A report that is asked for, with what was known before."""
+    """One ask for a report, with what was known before it."""
 
     probe: str
     earliest: float
@@ -84,7 +84,7 @@ class Ask:
     """How many runs had begun before the ask."""
     latest: float = 0.0
     begun_beside: dict[str, int] = field(default_factory=dict)
-    """How many had begun once all who ask at the same time had asked."""
+    """How many runs had begun after all asks of the same moment."""
     ended: float = 0.0
     report: Report | None = None
 
@@ -174,10 +174,10 @@ class MonitorModel(RuleBasedStateMachine):
     @precondition(lambda self: self.clock.is_idle())
     @rule(seconds=st.sampled_from((-600.0, -31.0, -3.0, -HAIR, 1e6)))
     def jump(self, seconds):
-        """What was found out at a moment that is yet to come is worth nothing to the next ask."""
+        """Moves the clock: the next ask must not use a result of a moment that is to come again."""
         latest = {name: one.runs[-1] for name, one in self.subjects.items() if one.runs}
         if any(run.seconds >= self.checks[name].timeout_seconds for name, run in latest.items()):
-            return  # when it was noticed that it timed out is not known here
+            return  # the model does not know when the monitor noticed the time-out
         self.clock.time += seconds
         for subject in self.subjects.values():
             if subject.runs and subject.runs[-1].ended > self.clock.time:

@@ -56,7 +56,7 @@ def test_false_is_a_fail():
 
 def coroutine():
     async def never_awaited():
-        """Nobody waits for it."""
+        """A coroutine that nobody awaits."""
 
     return never_awaited()
 
@@ -103,7 +103,7 @@ class Odd(float):
 
 
 class Stranger:
-    """It raises even when it is asked what it is."""
+    """An object that raises even when its class is read."""
 
     @property  # type: ignore[misc]
     def __class__(self):
@@ -111,7 +111,7 @@ class Stranger:
 
 
 class Own(CheckFailed):
-    """A subclass that calls nothing of its base."""
+    """A subclass that does not call its base's `__init__`."""
 
     def __init__(self, reason):
         self.args = (reason,)
@@ -130,14 +130,14 @@ def test_a_failure_of_a_class_of_ones_own_keeps_its_reason():
 
 
 class Exits(Exception):
-    """Its message ends the process, if nobody prevents that."""
+    """An exception whose message would end the process."""
 
     def __str__(self):
         raise SystemExit(3)
 
 
 class Proxy:
-    """A callable that cannot be looked into."""
+    """A callable whose signature cannot be read."""
 
     @property
     def __wrapped__(self):
@@ -208,7 +208,7 @@ def test_of_an_unexpected_exception_the_innermost_frame_of_the_checks_own_packag
 
 
 class Remote:
-    """As a method of `xmlrpc.client.ServerProxy`: whatever attribute it is asked for, it has."""
+    """It has every attribute that is asked for, as a method of `xmlrpc.client.ServerProxy` has."""
 
     def __getattr__(self, name):
         return Remote()

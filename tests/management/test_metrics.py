@@ -32,7 +32,7 @@ STATUS_OF_PARTNER = ("petsage_check_status", ("check", "partner"))
 
 
 def samples(client):
-    """What a scrape reads: name and labels, and the value."""
+    """The samples of a scrape: the value by name and labels."""
     response = client.get("/metrics")
     assert response.status_code == 200
     families = text_string_to_metric_families(response.text)
@@ -64,7 +64,7 @@ def test_what_only_the_smoke_test_asks_is_shown_by_a_scrape_and_not_run(operator
     client = operator(partner)
 
     def unknown():
-        """All three statuses are 0, or of what is no dependency, absent."""
+        """The check's three statuses are all 0, or absent if it is no dependency."""
         clock.time += 31
         found = [v for key, v in samples(client).items() if key[:2] == STATUS_OF_PARTNER]
         return found == ([0, 0, 0] if external else [])

@@ -39,7 +39,7 @@ def at_random(rng: random.Random, replicas: int) -> Balancer:
 
 
 def good_round(record: Record, answer: Callable[[], Finding]) -> bool:
-    """Whether a round finds nothing wrong."""
+    """Runs a round; returns whether it finds no breach."""
     record.begin()
     record.resolved(("10.0.0.1",))
     while more := record.to_ask():
@@ -50,7 +50,7 @@ def good_round(record: Record, answer: Callable[[], Finding]) -> bool:
 
 
 def is_lucky(seed: int) -> bool:
-    """Whether a rollout counts as proven while replicas have not turned to the new release."""
+    """Whether a rollout counts as proven while some replicas still run the old release."""
     rng = random.Random(seed)
     replicas = rng.randint(2, 12)
     balancer = rng.choice([round_robin, at_random])(rng, replicas)

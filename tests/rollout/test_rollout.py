@@ -27,7 +27,7 @@ Get = Callable[[Target, tuple[str, ...], float], Answer]
 
 @dataclass
 class WaitingClock:
-    """Time passes when somebody waits, and at no other moment."""
+    """A clock whose time passes only while somebody waits."""
 
     time: float = 1000.0
     waits: list[float] = field(default_factory=list)
@@ -61,7 +61,7 @@ def failed(cause: BaseException) -> NoAnswer:
 
 
 def in_turn(*says: Answer | NoAnswer) -> Get:
-    """Says one thing after the other, and then the last one again and again."""
+    """Gives one answer after the other, and then the last one again and again."""
     turns = itertools.chain(says, itertools.repeat(says[-1]))
 
     def get(_target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
@@ -194,7 +194,7 @@ def test_a_target_that_answers_429_is_asked_again_one_request_at_a_time() -> Non
     class Counts(Progress):
         def found(self, finding: Finding) -> None:
             under_way[0] += 1 if finding.cut else -1
-            # Those that were under way when the first one was refused come to an end.
+            # Requests that were under way at the first 429 end by themselves.
             if at_once or (refused and not under_way[0]):
                 at_once.append(under_way[0])
 
@@ -264,7 +264,7 @@ def test_the_last_round_is_cut_at_the_deadline_and_the_round_before_stands() -> 
 
 
 def cut_short(clock: WaitingClock, *says: Answer) -> Get:
-    """Says one thing after the other, and then hangs till its time is up."""
+    """Gives one answer after the other, and then hangs until its time is up."""
     turns = iter(says)
 
     def get(_target: Target, _addresses: tuple[str, ...], seconds: float) -> Answer:

@@ -8,7 +8,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
 def enough_after(data: bytes) -> int | None:
-    """After how many bytes there is enough, if they come one by one."""
+    """After how many bytes, one by one, the request counts as arrived."""
     arrival = Arrival()
     for count, byte in enumerate(data, 1):
         arrival.data.append(byte)

@@ -24,7 +24,7 @@ def pair():
 
 
 def received(client, theirs, count):
-    """What arrives while the main loop would flush."""
+    """What arrives at the client while the main loop flushes."""
     data = b""
     while len(data) < count:
         client.flush()

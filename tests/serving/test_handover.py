@@ -11,7 +11,7 @@ from tests.support import PETSAGE, environment_of, free_port, get, handing_over,
 
 @pytest.fixture
 def stack():
-    """Closes what a test has opened."""
+    """Closes the sockets that a test has opened."""
     with ExitStack() as stack:
         yield stack
 
@@ -33,7 +33,7 @@ def listening(stack):
 
 
 def place(listener):
-    """Where it is, as the configuration has it."""
+    """The address of a socket, in the form of the configuration."""
     name = listener.getsockname()
     if isinstance(name, str):
         return f"unix:{name}"
@@ -41,7 +41,7 @@ def place(listener):
 
 
 def started_with(sockets, owner="", **settings):
-    """What `petsage serve` says to these sockets, when it does not start."""
+    """The output of a `petsage serve` that refuses these sockets."""
     done = subprocess.run(
         [*handing_over(sockets, owner), PETSAGE, "serve"],
         env=environment_of({"graceful_seconds": 1}) | settings,
@@ -55,7 +55,7 @@ def started_with(sockets, owner="", **settings):
 
 
 def refused(sockets, main, management, **settings):
-    """What stands for the sockets in the one line that refuses them."""
+    """The part about the sockets in the one line that refuses them."""
     settings |= {"PETSAGE_BIND": main, "PETSAGE_MANAGEMENT_BIND": management}
     code, error = started_with(sockets, **settings)
     start = "petsage: the sockets handed over are "

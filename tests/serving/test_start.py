@@ -20,7 +20,7 @@ from tests.support import PETSAGE, environment_of, free_port
 
 @contextmanager
 def listening(main: Address, management: Address | None = None) -> Iterator[list[socket.socket]]:
-    """The main and the management listener of a start."""
+    """Opens both listeners as a start does: the main and the management listener."""
     management = management or Address("127.0.0.1", free_port())
     with ExitStack() as stack:
         descriptors = new_listeners(Config(bind=main, management_bind=management), backlog=8)
@@ -28,7 +28,7 @@ def listening(main: Address, management: Address | None = None) -> Iterator[list
 
 
 def refused(*arguments, **settings):
-    """What `petsage serve` says when it does not start."""
+    """The output of a `petsage serve` that does not start."""
     settings.setdefault("bind", f"127.0.0.1:{free_port()}")
     settings.setdefault("management_bind", f"127.0.0.1:{free_port()}")
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """A shop: what PetSage looks like in an application of your own.
 
-Two environment variables set it: SHOP_DATABASE (PostgreSQL), SHOP_REDIS.
+Two environment variables configure it: SHOP_DATABASE (PostgreSQL) and SHOP_REDIS.
 """
 
 import os
@@ -17,7 +17,7 @@ login = LoginManager()
 
 
 def create_app() -> Flask:
-    """The factory."""
+    """Makes the application."""
     app = Flask(__name__)
     app.config["SECRET_KEY"] = os.environ.get("SHOP_SECRET", "for tests alone")
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SHOP_DATABASE"]
@@ -31,16 +31,16 @@ def create_app() -> Flask:
 
 @login.user_loader
 def no_user(_identifier: str) -> None:
-    """This shop knows nobody yet."""
+    """Finds nobody: this shop has no users yet."""
 
 
 def list_orders() -> Response:
-    """What only the staff may see."""
+    """A page that only the staff may see."""
     return Response("no orders", mimetype="text/plain")
 
 
 def must_log_in() -> None:
-    """All pages want a login, but not PetSage's: nobody logs a kubelet in."""
+    """Every page demands a login, except PetSage's: a kubelet cannot log in."""
     if (request.endpoint or "").startswith("petsage"):
         return
     if not current_user.is_authenticated:

@@ -1,4 +1,4 @@
-"""What the shop needs to be well."""
+"""The checks of the shop."""
 
 import functools
 import os
@@ -12,18 +12,18 @@ from .database import db
 
 
 def database() -> None:
-    """Each run has an application context of its own: its end gives the connection back."""
+    """The run ends its own application context, and so gives the connection back."""
     db.session.execute(text("SELECT 1"))
 
 
 @functools.cache
 def queue() -> redis.Redis:
-    """The connection is made by the first run: no check connects while it is imported."""
+    """The client of the queue, made by the first run: an import should not connect."""
     return redis.Redis.from_url(os.environ["SHOP_REDIS"], socket_timeout=1)
 
 
 def orders() -> Value:
-    """One check with two levels: a hundred orders that wait are a warn, a thousand a fail."""
+    """It warns at a hundred orders that wait, and fails at a thousand."""
     waiting = Value(queue().llen("orders"), "orders")
     if waiting.number >= 1000:
         raise CheckFailed("nobody packs", value=waiting)
