@@ -32,9 +32,13 @@ def test_an_application_is_loaded_by_its_name_or_its_factorys(here):
     ("name", "words"),
     [
         ("app", "is not of the form package.module:app"),
+        ("app:", "is not of the form"),
+        ("-app:app", "is not of the form"),
         ("a b:app", "is not of the form"),
         ("x" * 10_000_000, "is not of the form"),
         ("nowhere_at_all:app", "there is no module 'nowhere_at_all' here"),
+        ("nowhere_at_all.web:app", "'nowhere_at_all.web:app': No module named 'nowhere_at_all'"),
+        ("no_package.web:app", "raised RuntimeError (no_package:1)"),
         ("cannot_load:nope", "Failed to find attribute 'nope' in 'cannot_load'"),
         ("cannot_load:raises()", "raised RuntimeError (cannot_load:2)"),
         ("cannot_load:exits()", "raised SystemExit (cannot_load:4)"),
@@ -50,6 +54,7 @@ def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
         "def none():\n    None.hunter2\n",
     )
     here("no_python", "app = = 1\n")
+    here("no_package", "raise RuntimeError('password=hunter2')\n")
     with pytest.raises(ApplicationError) as refused:
         load(name)
     line = str(refused.value)
