@@ -43,7 +43,8 @@ def test_an_application_is_loaded_by_its_name_or_its_factorys(here):
         ("cannot_load:raises()", "raised RuntimeError (cannot_load:2)"),
         ("cannot_load:exits()", "raised SystemExit (cannot_load:4)"),
         ("cannot_load:none()", "raised AttributeError (cannot_load:6)"),
-        ("no_python:app", "invalid syntax"),
+        ("no_python:app", "'no_python:app': invalid syntax (no_python.py, line 1)"),
+        ("no_import:app", "'no_import:app': pets are out"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
@@ -54,6 +55,7 @@ def test_what_cannot_be_loaded_is_one_line_that_says_why(here, name, words):
         "def none():\n    None.hunter2\n",
     )
     here("no_python", "app = = 1\n")
+    here("no_import", "raise ImportError('pets\\nare\\nout')\n")
     here("no_package", "raise RuntimeError('password=hunter2')\n")
     with pytest.raises(ApplicationError) as refused:
         load(name)
