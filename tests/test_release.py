@@ -8,7 +8,8 @@ import pytest
 from petsage.config import Config
 from petsage.release import bake, baked_release
 from tests.builder.projects import project_copy
-from tests.support import environment_of, get, served
+from tests.hostile import answer, says, server
+from tests.support import environment_of
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +57,10 @@ def test_a_build_without_a_release_fails_in_one_line(image, release):
     assert build(image, "2.0-rc.1").returncode == 0
 
 
-def test_the_service_says_it_and_a_smoke_test_expects_it(image, tmp_path):
-    with served(tmp_path, project=image, workers=1) as new:
-        assert get(f"{new.main}/livez").headers["PetSage-Release"] == "2.0-rc.1"
-        assert petsage(image, "smoke-test", new.main).returncode == 0
-        assert petsage(image, "smoke-test", new.main, "--release", "1.0.0").returncode == 4
-    with served(tmp_path, workers=1) as old:
-        assert petsage(image, "smoke-test", old.main).returncode == 4
-        assert petsage(image, "smoke-test", old.main, "--release", "1.0.0").returncode == 0
+def test_a_smoke_test_expects_it_unless_another_is_asked_for(image):
+    with server(says(answer(release="1.0.0"))) as old:
+        assert petsage(image, "smoke-test", old.url).returncode == 4
+        assert petsage(image, "smoke-test", old.url, "--release", "1.0.0").returncode == 0
 
 
 def test_a_variable_that_contradicts_it_is_refused_in_one_line(image):
@@ -75,6 +72,6 @@ def test_a_variable_that_contradicts_it_is_refused_in_one_line(image):
     )
 
 
-def test_a_variable_that_repeats_it_is_harmless(image, tmp_path):
-    with served(tmp_path, project=image, workers=1, release="2.0-rc.1") as service:
-        assert get(f"{service.main}/livez").headers["PetSage-Release"] == "2.0-rc.1"
+def test_a_variable_that_repeats_it_is_harmless(image):
+    tested = petsage(image, "serve", "--test", release="2.0-rc.1")
+    assert (tested.returncode, tested.stdout) == (0, "release 2.0-rc.1 could be served\n")

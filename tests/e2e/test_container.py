@@ -75,29 +75,12 @@ def test_the_health_check_of_the_image_says_whether_it_is_ready(built, tmp_path)
             wait_until(lambda: image.execute(name, *asked) == 1)
 
 
-def test_an_init_container_waits_until_its_dependency_is_there(image):
-    port = free_port()
-    command = ("petsage", "check", "--wait", "30", f"tcp://127.0.0.1:{port}")
-    with subprocess.Popen(image.command(next(NAMES), *command)) as waiting:
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(1)
-        with socket.create_server(("127.0.0.1", port)):
-            assert waiting.wait(30) == 0
-
-
 def test_a_smoke_test_in_the_image_proves_its_own_release(image, tmp_path):
     with serving(image, tmp_path) as (_, _, main, _), served(tmp_path, workers=1) as other:
         assert image.run(next(NAMES), "petsage", "smoke-test", main, "--wait=10").returncode == 0
         mixed = image.run(next(NAMES), "petsage", "smoke-test", main, other.main)
         assert mixed.returncode == 4
         assert "expected 2.0-rc.1, saw 1.0.0" in mixed.stdout
-
-
-def test_a_variable_cannot_change_the_release_of_the_image(image):
-    refused = image.run(next(NAMES), release="2.0")
-    assert refused.returncode == 78
-    assert refused.stderr.count("\n") == 1
-    assert "built as release 2.0-rc.1" in refused.stderr
 
 
 EVERY_DRIVER = (

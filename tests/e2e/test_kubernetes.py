@@ -153,8 +153,7 @@ def test_the_job_proves_a_rollout_only_when_every_pod_has_the_release_of_its_ima
     assert job(manifests, image, port, addresses, wait=1) == 4
 
 
-def test_the_links_that_kubernetes_injects_are_no_configuration(manifests, run):
+def test_the_links_that_every_pod_here_is_given_are_those_that_kubernetes_injects(manifests):
     links = service_links(manifests)
     assert {"PETSAGE_SERVICE_HOST", "PETSAGE_PORT", "PETSAGE_PORT_8000_TCP_ADDR"} <= set(links)
     assert not any(name.startswith("PETSAGE_HEADLESS") for name in links)  # it has no address
-    assert run().started

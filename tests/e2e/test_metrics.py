@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -69,33 +68,19 @@ def prometheus(folder, target):
             process.terminate()
 
 
-def test_a_real_prometheus_scrapes_it(service, tmp_path):
-    target = service.management.removeprefix("http://")
-    with prometheus(tmp_path, target) as url:
-
-        def ask(query):
-            answer = get(f"{url}/api/v1/query", fields={"query": query})
-            return answer.json()["data"]["result"]
-
-        assert wait_until(lambda: ask('up{job="petsage"} == 1'), seconds=30)
-        (failing,) = ask('petsage_check_status{status="fail"} == 1')
-        assert failing["metric"]["check"] == "till"
-        (info,) = ask("petsage_info")
-        assert info["metric"]["release"] == "r1"
-        assert (info["metric"]["instance"], info["metric"]["exported_instance"]) == (target, "i1")
-        (answers,) = ask('petsage_probe_answers_total{probe="ready",code="503"}')
-        assert float(answers["value"][1]) >= 1
-
-
-def test_an_alert_fires_when_a_database_dies_that_nobody_probes_and_resolves_after(tmp_path):
+def test_a_real_prometheus_scrapes_it_and_alerts_while_a_database_that_nobody_probes_is_dead(
+    tmp_path,
+):
     with ExitStack() as stack:
         database = stack.enter_context(servers.postgresql())
         login = f"{database.user}:{database.password}@{servers.HOST}:{database.port}"
         checks = f"database=postgresql://{login}/postgres#timeout=1&fresh=1&stale=2"
         checks += " partner=tcp://127.0.0.1:9#probes=smoke"
         unknown = ("PetSageCheckUnknown", "partner")
-        instance = stack.enter_context(served(tmp_path, workers=1, checks=checks))
-        target = instance.management.removeprefix("http://")
+        service = stack.enter_context(
+            served(tmp_path, workers=1, checks=checks, instance="i1", release="r1")
+        )
+        target = service.management.removeprefix("http://")
         url = stack.enter_context(prometheus(tmp_path, target))
 
         def ask(query):
@@ -107,19 +92,16 @@ def test_an_alert_fires_when_a_database_dies_that_nobody_probes_and_resolves_aft
 
         well = 'petsage_check_status{check="database",status="pass"} == 1'
         wait_until(lambda: ask(well) and firing() == {unknown}, seconds=30)
+        ((info,), (probes,)) = ask("petsage_info"), ask("petsage_probe_answers_total")
+        assert info["metric"]["release"] == "r1"
+        assert (info["metric"]["instance"], info["metric"]["exported_instance"]) == (target, "i1")
+        assert (probes["metric"]["probe"], probes["metric"]["code"]) == ("startup", "200")
         database.process.send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: firing() == {("PetSageCheckFails", "database"), unknown}, seconds=30)
         finally:
             database.process.send_signal(signal.SIGCONT)
         wait_until(lambda: ask(well) and firing() == {unknown}, seconds=30)
-
-
-def test_the_printed_files_are_valid(tmp_path):
-    (tmp_path / "prometheus.yaml").write_text(printed("prometheus"))
-    (tmp_path / "alerts.yaml").write_text(printed("alerts"))
-    promtool = tool("promtool")
-    subprocess.run([promtool, "check", "config", "prometheus.yaml"], cwd=tmp_path, check=True)
 
 
 def series(name, values, **labels):
@@ -283,20 +265,3 @@ def test_a_drain_of_the_usual_length_alerts_nobody(tmp_path):
         tmp_path, [{"interval": "1m", "input_series": given, "promql_expr_test": expected}]
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_a_scrape_is_answered_while_every_worker_is_blocked(service, tmp_path):
-    (tmp_path / "slow.py").write_text(
-        "import time\ndef app(environ, start):\n"
-        "    time.sleep(60) if environ['PATH_INFO'] == '/sleep' else None\n"
-        "    start('200 OK', [])\n    return [b'ok']\n"
-    )
-    with served(tmp_path, "slow:app", cwd=tmp_path, workers=1, threads=1) as blocked:
-        with pytest.raises(Exception, match="Read timed out"):
-            get(f"{blocked.main}/sleep", timeout=0.2)
-        asked = time.monotonic()
-        assert (
-            b"petsage_last_request_finished_age_seconds "
-            in get(f"{blocked.management}/metrics", timeout=1).data
-        )
-        assert time.monotonic() - asked < 1

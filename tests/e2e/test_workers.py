@@ -97,13 +97,6 @@ def test_a_stopped_worker_that_goes_on_finds_its_place(service):
         assert whole(service)
 
 
-def test_hup_replaces_every_worker(service):
-    before = set(service.workers())
-    service.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: not before & set(service.workers()), seconds=15)
-    assert whole(service)
-
-
 def test_more_workers_and_fewer_down_to_one_leave_the_probe_worker(service):
     probe = probe_worker(service)
     service.process.send_signal(signal.SIGTTIN)
@@ -221,6 +214,7 @@ def test_probes_answer_while_every_application_worker_is_blocked(service, how):
             get(f"{service.main}/", timeout=0.5)
         for _ in range(50):
             assert get(f"{service.management}/livez", timeout=1).status in (200, 503)
+        assert get(f"{service.management}/metrics", timeout=1).status == 200
         os.killpg(service.process.pid, signal.SIGKILL)
 
 
@@ -251,22 +245,6 @@ def _answers_soon(service):
         return get(f"{service.main}/", timeout=0.5).status == 200
     except urllib3.exceptions.TimeoutError:
         return False
-
-
-def test_workers_that_are_stopped_fail_the_live_probe_and_recover_by_themselves(folder):
-    with served(folder, "odd:app", cwd=folder, workers=2, stuck_seconds=4) as service:
-        wait_until(lambda: len(service.workers()) == 3)
-        stopped = holders(service, service.main)
-        for worker in stopped:
-            os.kill(worker, signal.SIGSTOP)
-        assert get(f"{service.management}/livez").status == 200
-        wait_until(lambda: get(f"{service.management}/livez").status == 503)
-        reason = b"[-]workers failed: no worker has been free for"
-        assert reason in get(f"{service.management}/livez").data
-        for worker in stopped:
-            os.kill(worker, signal.SIGCONT)
-        wait_until(lambda: get(f"{service.management}/livez").status == 200)
-        assert whole(service)
 
 
 def hold(clients, service, count):
@@ -367,11 +345,10 @@ def test_no_probe_becomes_a_request_to_the_application(folder):
 
 def test_an_unlinked_unix_socket_is_found(folder, tmp_path):
     main = tmp_path / "main.sock"
-    with served(folder, "odd:app", cwd=folder, bind=f"unix:{main}", stuck_seconds=6) as service:
+    with served(folder, "odd:app", cwd=folder, bind=f"unix:{main}") as service:
         main.unlink()
         wait_until(lambda: get(f"{service.management}/readyz").status == 503)
         assert b"nobody has accepted connections for" in get(f"{service.management}/readyz").data
-        wait_until(lambda: get(f"{service.management}/livez").status == 503)
 
 
 def test_with_250_clients_on_4_threads_live_and_ready_stay_well(folder):

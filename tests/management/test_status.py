@@ -16,7 +16,6 @@ from petsage.management.page import bars, counts, span
 from tests.fakes import ManualClock, Subject, check, condition
 
 JSON = {"Accept": "application/json"}
-HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture
@@ -225,17 +224,6 @@ def test_how_long_is_not_shown_of_a_status_that_another_probe_got(operator, cloc
     row = client.get("/status", headers=JSON).json["checks"][-1]
     assert (row["status"], row["status_seconds"]) == ("pass", None)
     subject.go.set()
-
-
-def test_names_reasons_and_agents_are_text_whatever_they_hold(operator):
-    client = operator(
-        check(run=Subject(CheckFailed(HOSTILE))), conditions=[condition(HOSTILE, ready=str)]
-    )
-    client.get("/readyz", headers={"User-Agent": HOSTILE})
-    page = client.get("/status").text
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
-    assert HOSTILE not in page
-    assert page.count("<script>") == 1
 
 
 def test_what_a_check_has_observed_is_shown(operator):
