@@ -160,7 +160,6 @@ def test_every_pipeline_of_the_readme_is_run() -> None:
 def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
     with server(says(answer()), path=tmp_path / "pets.sock"):
         assert smoke_test(f"unix:{tmp_path}/pets.sock").returncode == 0
-    assert smoke_test(f"unix:{tmp_path}/none.sock", "--wait", 0).returncode == 3
 
 
 def test_a_late_start_is_waited_for() -> None:
@@ -181,44 +180,8 @@ def test_a_late_start_is_waited_for() -> None:
 
 BAD: dict[str, tuple[Script, int, str]] = {
     "hangs": (hangs, 3, "time: expected an answer within 0.5 s, saw a time-out waiting for an"),
-    "drips": (
-        lambda connection: connection.drip(itertools.repeat(b"H")),
-        3,
-        "time: expected an answer within 0.5 s",
-    ),
-    "endless body": (
-        lambda connection: connection.drip(
-            itertools.chain(
-                [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"],
-                itertools.repeat(b" " * 65536),
-            ),
-            0,
-        ),
-        1,
-        "body: expected at most 65536 bytes, saw more",
-    ),
-    "a body of 100 MB": (
-        lambda connection: connection.drip(
-            itertools.chain([answer(b"", content_length="104857600")], [bytes(2**20)] * 100), 0
-        ),
-        1,
-        "body: expected at most 65536 bytes, saw more",
-    ),
-    "a wrong content type": (
-        says(answer(content_type="text/html")),
-        1,
-        "content type: expected application/json, saw text/html",
-    ),
-    "a redirect": (
-        says(answer(b"", "301 Moved", location="https://pets.example/")),
-        1,
-        "status: expected 200, saw 301 to https://pets.example/",
-    ),
-    "a broken body": (says(answer(b'{"status":"ok"}')), 1, "saw no feature, no message"),
     "forbidden": (says(answer(b"", "403 Forbidden")), 1, "status: expected 200, saw 403"),
-    "not HTTP": (says(b"220 mail ESMTP\r\n"), 1, "protocol: expected HTTP, saw BadStatusLine"),
     "an old release": (says(answer(release="1")), 4, "release: expected 2, saw 1 from instance a"),
-    "no release": (says(answer(release="")), 4, "release: expected 2, saw none from instance a"),
 }
 
 
@@ -232,19 +195,11 @@ def test_a_bad_answer_is_reported_exactly(name: str) -> None:
     assert message in finished.stdout
 
 
-@pytest.mark.parametrize("name", ["a broken body", "forbidden", "endless body", "a redirect"])
-def test_a_breach_that_is_not_retryable_is_not_waited_for(name: str) -> None:
-    script, code, _ = BAD[name]
+def test_a_breach_that_is_not_retryable_is_not_waited_for() -> None:
+    script, code, _ = BAD["forbidden"]
     with server(script) as bad:
         assert smoke_test(bad.url, "--wait", 600).returncode == code
         assert len(bad.requests) == 1
-
-
-def test_the_time_out_of_the_whole_rollout_reports_what_was_wrong() -> None:
-    with server(says(answer(release="1"))) as old:
-        finished = smoke_test(old.url, "--wait", 1, "--release", 2)
-    assert finished.returncode == 4
-    assert len(old.requests) > 2
 
 
 def test_a_slow_answer_breaches_the_latency() -> None:
@@ -294,16 +249,6 @@ def test_one_old_replica_of_five_is_found() -> None:
     assert "release 2 (4), release 1 (1), 5 instances, 5 requests" in finished.stdout
 
 
-def test_one_replica_of_five_that_hangs_holds_up_no_other() -> None:
-    scripts = five(hangs)
-    with replicas(scripts) as port:
-        finished = smoke_test(*by_name(port, scripts), "--timeout", 1, "--json")
-    rows = json.loads(finished.stdout)["rows"]
-    assert finished.returncode == 3
-    assert [row["address"] for row in rows if row["breach"]] == ["127.0.0.13"]
-    assert all(row["seconds"] < 1 for row in rows if not row["breach"])
-
-
 def test_all_replicas_are_asked_by_their_name() -> None:
     asked = []
 
@@ -323,15 +268,10 @@ def test_instances_behind_one_address_are_counted() -> None:
     with server(says(*some)) as pets:
         finished = smoke_test(pets.url, "--instances", 3)
         assert (finished.returncode, len(pets.requests)) == (0, 4)
-    with server(says(*some[:2])) as pets:
-        finished = smoke_test(pets.url, "--instances", 3)
-    assert finished.returncode == 5
-    assert "instances: expected 3, saw 2 of 3 in 40 requests" in finished.stdout
 
 
-@pytest.mark.parametrize("old", [1, 3])
-def test_an_old_replica_behind_a_balancer_is_never_overlooked(old: int) -> None:
-    replicas = [answer(release="1" if n < old else "2", instance=f"i{n}") for n in range(6)]
+def test_an_old_replica_behind_a_balancer_is_never_overlooked() -> None:
+    replicas = [answer(release="2" if n else "1", instance=f"i{n}") for n in range(6)]
 
     wanted = ("--release", 2, "--consecutive", 3, "--wait", 1, "--json")
     with server(balances(replicas)) as pets:
@@ -342,14 +282,6 @@ def test_an_old_replica_behind_a_balancer_is_never_overlooked(old: int) -> None:
     message = data["rows"][-1]["breach"]["seen"]
     assert message.startswith("1 from instance i")
     assert "instance i0" in message.partition(";")[0]
-
-
-def test_a_verdict_without_a_number_says_how_many_instances_it_saw() -> None:
-    with server(says(answer())) as pets:
-        assert smoke_test(pets.url).stdout.startswith("proven for the 1 instance seen: 1 of 1 ")
-        assert len(pets.requests) == 18
-    with server(says(answer(instance=""))) as pets:
-        assert smoke_test(pets.url).stdout.startswith("proven, instances unknown: 1 of 1 ")
 
 
 def test_a_limit_of_requests_makes_it_slower_and_no_breach(tmp_path: Path) -> None:
@@ -388,17 +320,11 @@ def test_a_certificate_of_a_given_authority_is_accepted(authority: Authority) ->
     assert "certificate: expected a valid one, saw unable to get local issuer" in finished.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "days", "message"),
-    [("pets.example", -1, "certificate has expired"), ("other.example", 1, "Hostname mismatch")],
-)
-def test_a_certificate_that_is_not_valid_ends_it_at_once(
-    authority: Authority, name: str, days: int, message: str
-) -> None:
-    with https(context_of(authority, name, days)) as (pets, asked):
+def test_a_certificate_that_is_not_valid_ends_it_at_once(authority: Authority) -> None:
+    with https(context_of(authority, "pets.example", -1)) as (pets, asked):
         finished = smoke_test(*asked, "--cacert", authority.ca, "--wait", 600)
         assert finished.returncode == 3
-        assert message in finished.stdout
+        assert "certificate has expired" in finished.stdout
         assert not pets.requests
         finished = smoke_test(*asked, "--insecure")
     assert finished.returncode == 0
@@ -413,27 +339,9 @@ def test_a_client_shows_its_certificate(authority: Authority) -> None:
     with https(context) as (_, asked):
         asked += ["--cacert", str(authority.ca)]
         assert smoke_test(*asked, "--cert", own.certificate, "--key", own.key).returncode == 0
-        assert smoke_test(*asked).returncode == 3
 
 
 # Any service.
-
-
-def test_a_stranger_that_says_UP_is_proven() -> None:  # noqa: N802
-    up = [
-        answer(b'{"status":"UP","build":{"version":"%b"},"pod":"p%d"}' % (version, pod), **NO_NAMES)
-        for pod, version in enumerate((b"2.0.0", b"2.0.0", b"1.9.9"))
-    ]
-    wanted = ["--expect", "json:/status=UP", "--release-from", "json:/build/version"]
-    wanted += ["--instance-from", "json:/pod", "--release", "2.0.0"]
-    with server(balances(up[:2])) as pets:
-        finished = smoke_test(f"{pets.url}/actuator/health", *wanted)
-        assert finished.returncode == 0, finished
-        assert finished.stdout.startswith("proven for the 2 instances seen: 1 of 1 keep")
-    with server(balances(up)) as pets:
-        finished = smoke_test(f"{pets.url}/actuator/health", *wanted)
-    assert finished.returncode == 4
-    assert "expected 2.0.0, saw 1.9.9 from instance p2; 2.0.0 from" in finished.stdout
 
 
 def test_with_expectations_a_target_without_a_path_is_the_root() -> None:
@@ -445,8 +353,6 @@ def test_with_expectations_a_target_without_a_path_is_the_root() -> None:
         asked = [request.split()[1].decode() for request in pets.requests]
     assert asked == ["/", "/", "/?pet=cat", PATH, "/"]
 
-
-NO_NAMES = {"release": "", "instance": "", "content_type": "application/vnd.spring+json"}
 
 NGINX = """\
 daemon off; master_process off; pid {0}/pid; error_log stderr; events {{}}
@@ -474,7 +380,6 @@ def test_a_plain_nginx_with_a_version_file_is_proven(tmp_path: Path) -> None:
         try:
             finished = smoke_test(url, *wanted, "--release", "2.0.0", "--wait", 10)
             assert finished.stdout.startswith("proven for the 1 instance seen: "), finished
-            assert smoke_test(url, *wanted, "--release", "2.0.1").returncode == 4
         finally:
             nginx.kill()
 
@@ -609,26 +514,6 @@ def test_a_wrong_usage_leaves_no_document_of_the_run_before(tmp_path: Path) -> N
         assert ET.fromstring(junit.read_bytes()).get("failures") != "0"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_while_targets_are_read_leaves_a_valid_junit_document(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    junit = tmp_path / "junit.xml"
-    with subprocess.Popen(
-        [PETSAGE, "smoke-test", "-", "--junit", str(junit)],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_until(junit.exists)
-        process.send_signal(number)
-        assert process.wait(10) == ENDED[number]
-        assert process.stderr
-        assert process.stderr.read() in EARLY
-    assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
-
-
 def test_a_folder_that_vanishes_costs_the_document_and_not_the_verdict(tmp_path: Path) -> None:
     for script, code, verdict in (
         (says(answer()), 70, "proven"),
@@ -723,10 +608,8 @@ def test_nothing_that_a_server_says_breaks_a_report(tmp_path: Path) -> None:
 
 def test_annotations_are_only_for_github() -> None:
     with server(says(answer(b"", "403 Forbidden"))) as pets:
-        for variables in ({}, {"GITHUB_ACTIONS": "foo"}, {"GITHUB_ACTIONS": "false"}):
-            finished = smoke_test(pets.url, **variables)
-            assert (finished.returncode, finished.stderr) == (1, "")
-        assert smoke_test(pets.url, GITHUB_ACTIONS="true").stderr.startswith("::error ")
+        finished = smoke_test(pets.url, GITHUB_ACTIONS="false")
+    assert (finished.returncode, finished.stderr) == (1, "")
 
 
 def test_a_terminal_shows_a_live_table() -> None:
@@ -769,7 +652,9 @@ def test_a_terminal_that_takes_no_table_gets_lines(variables: dict[str, str]) ->
     assert shown.startswith("round 1: 0 of 1 keep the contract; ")
 
 
-def test_an_interruption_ends_a_program_that_is_still_being_loaded(tmp_path: Path) -> None:
+def test_an_interruption_ends_a_program_that_is_loaded_or_reads_its_targets(
+    tmp_path: Path,
+) -> None:
     junit = tmp_path / "junit.xml"
     for step in range(8):
         junit.write_text("of the run before")
@@ -779,10 +664,10 @@ def test_an_interruption_ends_a_program_that_is_still_being_loaded(tmp_path: Pat
         ) as process:
             wait_until(lambda: junit.read_text() != "of the run before")
             threading.Event().wait(step * 0.025)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            process.send_signal(number := (signal.SIGINT, signal.SIGTERM)[step % 2])
+            assert process.wait(10) == ENDED[number]
             assert process.stderr
-            assert process.stderr.read() == "petsage: interrupted\n"
+            assert process.stderr.read() == EARLY[step % 2]
         assert ET.fromstring(junit.read_bytes()).get("failures") == "1"
         assert list(tmp_path.iterdir()) == [junit]
 
@@ -833,7 +718,10 @@ def test_a_killed_run_leaves_a_document_that_fails(tmp_path: Path) -> None:
 
 
 def test_a_body_of_100_mb_takes_no_memory() -> None:
-    script, _, _ = BAD["a body of 100 MB"]
+    def script(connection: Connection) -> None:
+        begin = answer(b"", content_length="104857600")
+        connection.drip(itertools.chain([begin], [bytes(2**20)] * 100), 0)
+
     with server(script) as pets:
         assert peak_kib(PETSAGE, "smoke-test", pets.url) < 64 * 1024
         assert pets.requests
