@@ -91,9 +91,6 @@ def test_a_feature_is_built_served_documented_broken_and_removed(tmp_path):
     assert petsage(root, "feature", "remove", "pet_birthday").returncode == 1
     assert petsage(root, "feature", "remove", "pet_birthday", "--force").returncode == 0
     assert without_caches(snapshot(root)) == before
-    with behind_nginx(tmp_path / "removed", root) as site:
-        assert curl(f"{site}/api/v1/pet-birthday")[0] == 404
-        assert curl(f"{site}/api/v1/smoke-test")[0] == 200
 
 
 def see_in_the_docs(site, folder):
