@@ -46,7 +46,9 @@ def draft(root: Path, request: Request) -> FeatureFiles | None:
             f"{feature} is there already, from another request: `petsage feature update` changes it"
         )
     for path in project.taken(root, feature):
-        raise BuildError(f"{path} is there already, and was not built; take another name")
+        raise BuildError(
+            f"{path} is there already, and the builder did not make it; take another name"
+        )
     proof.check_tools()
     _check_free(root, feature)
     return render.render(request, root)

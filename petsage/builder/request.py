@@ -28,8 +28,8 @@ _FEW = validate.Length(max=50)
 
 _NAME = rf"(?=.{{1,{_MAX_NAME}}}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z"
 _NAME_RULE = (
-    f"must be 1 to {_MAX_NAME} lower-case ASCII letters, digits and single underscores, "
-    "a letter first, such as pet_birthday"
+    f"must be 1 to {_MAX_NAME} lower-case ASCII letters, digits and single underscores; "
+    "the first is a letter, as in pet_birthday"
 )
 
 # A feature gives its name to a folder, a view and a class, and none of them may hide a name of
@@ -128,7 +128,7 @@ def _lines(messages: Any, *place: str) -> Iterator[str]:
 
 
 def _name(taken: Iterable[str]) -> fields.String:
-    meaning = "{input} has a meaning in the code already; pet_{input} would be right"
+    meaning = "{input} is used by the code already; pet_{input} would be right"
     free = validate.NoneOf([*keyword.kwlist, *taken], error=meaning)
     rule = validate.Regexp(_NAME, error=_NAME_RULE)
     return fields.String(required=True, validate=[rule, free])

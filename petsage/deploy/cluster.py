@@ -19,18 +19,20 @@ FORMS: Mapping[str, tuple[str, str]] = {
     # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
     "release": (
         r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
-        "is not a release that Kubernetes takes: 1 to 63 letters, digits, -, _ and ., "
-        "a letter or digit first and last",
+        "is not a release that Kubernetes takes: 1 to 63 letters, digits, -, _ and .; "
+        "the first and the last are letters or digits",
     ),
     # A Service's name begins with a letter (RFC 1035). A pod's name has at most 63 characters, of
     # which the Deployment appends 17.
     "name": (
         r"[a-z](?:[a-z0-9-]{0,44}[a-z0-9])?",
-        "is not a name: 1 to 46 small letters, digits and -, a letter first, no - last",
+        "is not a name: 1 to 46 lower-case letters, digits and -; "
+        "the first is a letter, the last is not -",
     ),
     "namespace": (
         r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
-        "is not a namespace: 1 to 63 small letters, digits and -, no - first or last",
+        "is not a namespace: 1 to 63 lower-case letters, digits and -; "
+        "the first and the last are not -",
     ),
     "app": (r"\w+(?:\.\w+)*:\w+(?:\(\))?", "is not of the form package.module:app"),
 }

@@ -270,8 +270,8 @@ class Record:
     def _instances_breach(self) -> Breach | None:
         names = self._names()
         if not self._plan.instances and len(names) > MOST_INSTANCES:
-            seen = f"{len(names)}, and another one with every few answers"
-            expected = "an end, or --instances"
+            seen = f"{len(names)}, and a new one every few answers"
+            expected = "a fixed number, or --instances"
             return Breach(Kind.INCONCLUSIVE, "instances", expected, seen, retryable=False)
         return judge_instances(names, self._requests(), self._plan.instances)
 

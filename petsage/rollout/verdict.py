@@ -100,7 +100,7 @@ def _unanswered(error: NoAnswer, seconds: float) -> Breach:
         case OSError() as cause:
             return _unreached("connection", "an answer", f"{system_message(cause)} {error.step}")
         case IncompleteRead():
-            return _unreached("connection", "a whole answer", "its end is cut")
+            return _unreached("connection", "a whole answer", "only a part of it")
         case cause:
             seen = ascii_line(f"{type(cause).__name__}: {cause}")
             return Breach(Kind.WRONG, "protocol", "HTTP", seen, retryable=False)

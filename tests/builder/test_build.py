@@ -126,7 +126,7 @@ def test_a_route_that_a_feature_has_is_refused(runnable):
 def test_existing_files_are_not_overwritten(bare, path):
     (bare / path).symlink_to("nowhere")
     assert refusal(bare, Request("vet", "d")) == (
-        f"{path} is there already, and was not built; take another name"
+        f"{path} is there already, and the builder did not make it; take another name"
     )
 
 

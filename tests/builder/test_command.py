@@ -100,9 +100,9 @@ def test_all_that_is_wrong_with_a_request_is_printed_a_line_each(untouched):
     root, before = untouched
     asked = ["class", "--field", "self:date", "--field", "a"]
     assert refused(petsage(root, "feature", "add", *asked)).splitlines() == [
-        "petsage: feature: class has a meaning in the code already; pet_class would be right",
+        "petsage: feature: class is used by the code already; pet_class would be right",
         "petsage: description: Missing data for required field.",
-        "petsage: fields.self: self has a meaning in the code already; pet_self would be right",
+        "petsage: fields.self: self is used by the code already; pet_self would be right",
         "petsage: fields.a: unknown type; known are string, integer, float, boolean, date, "
         "datetime, decimal, uuid, email, url, enum:a:b, list:TYPE",
     ]

@@ -47,11 +47,11 @@ def test_everything_wrong_is_printed_at_once():
     assert problems(
         feature="Vet", description=1, requirements="b", fields={"self": "text"}, featur="vet"
     ) == [
-        "feature: must be 1 to 40 lower-case ASCII letters, digits and single underscores, "
-        "a letter first, such as pet_birthday",
+        "feature: must be 1 to 40 lower-case ASCII letters, digits and single underscores; "
+        "the first is a letter, as in pet_birthday",
         "description: Not a valid string.",
         "requirements: Not a valid list.",
-        "fields.self: self has a meaning in the code already; pet_self would be right",
+        "fields.self: self is used by the code already; pet_self would be right",
         "fields.self: unknown type; known are string, integer, float, boolean, date, datetime, "
         "decimal, uuid, email, url, enum:a:b, list:TYPE",
         "featur: unknown; did you mean feature?",
@@ -91,9 +91,7 @@ def test_a_name_of_small_letters_digits_and_single_underscores_is_taken(name):
 )
 def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
     (problem,) = problems(feature=name)
-    assert (
-        problem == f"feature: {name} has a meaning in the code already; pet_{name} would be right"
-    )
+    assert problem == f"feature: {name} is used by the code already; pet_{name} would be right"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +100,7 @@ def test_a_feature_cannot_have_a_name_of_pythons_or_petsages_own(name):
 def test_a_field_cannot_have_a_name_that_its_class_uses(name):
     message = problems(fields={name: "date"})
     assert message == [
-        f"fields.{name}: {name} has a meaning in the code already; pet_{name} would be right"
+        f"fields.{name}: {name} is used by the code already; pet_{name} would be right"
     ]
 
 

@@ -189,7 +189,7 @@ def cut_off(cause: BaseException) -> NoAnswer:
             Kind.UNREACHED,
             True,
         ),
-        (IncompleteRead(b""), "a whole answer, saw its end is cut", Kind.UNREACHED, True),
+        (IncompleteRead(b""), "a whole answer, saw only a part of it", Kind.UNREACHED, True),
         (
             BadStatusLine("SSH\r\n"),
             "protocol: expected HTTP, saw BadStatusLine: SSH\\r\\n",
