@@ -103,7 +103,7 @@ def tcp(location: Location) -> Run:
     def connect() -> None:
         with sockets.opened(location.host, location.port, location.deadline()):
             pass
-        while warnings:
+        while warnings:  # once, after the first connection
             _log.warning(warnings.pop())
 
     return connect

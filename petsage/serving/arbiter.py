@@ -161,6 +161,6 @@ class Arbiter(arbiter.Arbiter):
             if self.LISTENERS:  # otherwise the stop has begun already
                 if not self.has_begun:
                     raise
-                self.log.warning("%s It is tried again.", halt.reason)
+                self.log.warning("%s Trying again.", halt.reason)
                 time.sleep(PAUSE_SECONDS)
             self.reap_workers()  # the others that have ended

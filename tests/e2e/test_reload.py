@@ -280,7 +280,7 @@ def test_new_code_whose_workers_cannot_boot_leaves_the_old_serving(serve, folder
     with serve() as service:
         deploy(folder, "22", f"import sys\nassert '--test' in sys.argv\n{APPLICATION}")
         hang_up(service)
-        wait_until(lambda: said(service, "Worker failed to boot. It is tried again."), seconds=20)
+        wait_until(lambda: said(service, "Worker failed to boot. Trying again."), seconds=20)
         assert version(service) == "1"
         assert get(f"{service.management}/readyz").status == 200
         deploy(folder, "333")

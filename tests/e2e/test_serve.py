@@ -339,7 +339,7 @@ def test_a_worker_that_cannot_boot_is_tried_again_once_another_has_served(tmp_pa
         (tmp_path / "broken").touch()
         for worker in service.workers():
             os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: "Worker failed to boot. It is tried again." in service.log.read_text())
+        wait_until(lambda: "Worker failed to boot. Trying again." in service.log.read_text())
         (tmp_path / "broken").unlink()
         wait_until(lambda: get(f"{service.management}/readyz").status == 200)
         assert get(f"{service.main}/basket").status == 200
