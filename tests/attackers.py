@@ -7,13 +7,12 @@ They replace each connection that is closed. ADDRESS is host:port or unix:PATH.
 
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.support import ROOT
+from tests.support import ROOT, running
 
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 _POST = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
@@ -76,11 +75,8 @@ def attacked(
 ) -> Iterator[None]:
     """Attacks while the block runs, for so many seconds at most."""
     command = [sys.executable, "-m", "tests.attackers", kind, str(count), str(seconds), address]
-    with subprocess.Popen([*command, path], cwd=ROOT) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+    with running([*command, path], cwd=ROOT):
+        yield
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import os
 import resource
 import signal
 import threading
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from petsage.checks import Check
 from petsage.health.report import Condition
@@ -61,18 +63,36 @@ CHILD_SECONDS = 10
 
 def in_a_child(answer: Callable[[], str]) -> str:
     """What `answer` returns in a forked child; fails if the child raises, or takes 10 s."""
+    code, said = forked(answer)
+    assert code == 0, said or f"the child ended with {code}"
+    return said
+
+
+def forked(job: Callable[[], object], seconds: int = CHILD_SECONDS) -> tuple[int, str]:
+    """The exit code of a forked child that does a job: 0, 1 if that raises, -N if signal N ends it,
+    -14 after so many seconds. And what the job returns, or the traceback of what it raises."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CHILD_SECONDS)  # it ends the child, whatever the child waits for
-        os.write(writable, answer().encode())
-        os._exit(0)
+        _end_with(job, writable, seconds)
     os.close(writable)
     with open(readable, "rb") as pipe:  # noqa: PTH123
-        answered = pipe.read().decode()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    return answered
+        said = pipe.read().decode()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+
+
+def _end_with(job: Callable[[], object], writable: int, seconds: int) -> NoReturn:
+    """Whatever happens, the child never gets back into pytest: it would run the other tests too."""
+    code, said = 1, ""
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)  # it ends the child, whatever the child waits for
+        code, said = 0, str(job())
+    except BaseException:
+        code, said = 1, traceback.format_exc()
+    finally:
+        os.write(writable, said.encode(errors="replace"))
+        os._exit(code)
 
 
 def without_threads() -> None:

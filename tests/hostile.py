@@ -78,7 +78,7 @@ def says(*answers: bytes) -> Script:
 
 def hangs(connection: Connection) -> None:
     """Never answers."""
-    connection.over.wait()
+    connection.over.wait(60)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def server(
         served = Server(host, 0 if path else listener.getsockname()[1])
         accepting = threading.Thread(target=_accept, args=(listener, script, served, tls, over))
         accepting.start()
-        stack.callback(accepting.join)
+        stack.callback(accepting.join, 60)
         stack.callback(listener.shutdown, socket.SHUT_RDWR)
         stack.callback(over.set)
         yield served
@@ -122,7 +122,7 @@ def _accept(
         threads.append(threading.Thread(target=_serve, args=(sock, script, served, tls, over)))
         threads[-1].start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 def _serve(
@@ -216,7 +216,7 @@ def relay(port: int, hold: bytes, drips: bytes = b"") -> Iterator[tuple[int, thr
             back = threading.Thread(target=pump, args=(server, client))
             back.start()
             pump(client, server)
-            back.join()
+            back.join(60)
 
     with _accepting(serve) as (own, over):
         yield own, holding

@@ -86,6 +86,26 @@ def peak_kib(*command: str) -> int:
     return int(peak)
 
 
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    stop: signal.Signals = signal.SIGKILL,
+    seconds: float = 10,
+    **options: Any,
+) -> Iterator[subprocess.Popen[Any]]:
+    """Runs a command beside the block. At the block's end, if it still runs, it gets the signal
+    `stop`, and `seconds` later SIGKILL and the test fails. `options` are those of `Popen`."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            try:
+                process.send_signal(stop)
+                process.wait(seconds)
+            finally:
+                process.kill()
+
+
 @dataclass(frozen=True)
 class Served:
     """A running `petsage serve`."""

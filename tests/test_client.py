@@ -297,7 +297,7 @@ def test_a_redirect_is_not_followed() -> None:
 def test_no_body_is_read_that_has_no_contract() -> None:
     def script(connection: Connection) -> None:
         connection.sock.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
-        connection.over.wait()
+        connection.over.wait(60)
 
     with server(script) as served:
         assert get(served.url).status == 404

@@ -1,15 +1,16 @@
 """Builders that are killed: no feature is ever half there, and the next run clears up."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from petsage.builder import project, proof, workspace
 from petsage.builder.workspace import FOLDER
 from tests.builder.projects import environment, snapshot
+from tests.support import running
 
 ADD = ("add", "vet", "--description", "Finds one", "--requirement", "Ring twice")
 REMOVE = ("remove", "vet")
@@ -30,18 +31,19 @@ class Killed:
         self.states: dict[tuple[str, ...], object] = {}
         for command in (ADD, *commands):
             began = time.monotonic()
-            assert self._start(command).wait() == 0
+            assert self._run(command) == 0
             self.seconds[command] = time.monotonic() - began
             self.states[command] = self._tree()
 
-    def _start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "petsage", "feature", *command],
-            cwd=self.root,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def _running(self, command: tuple[str, ...]) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Runs a command; at the end of the block it is killed."""
+        program = [sys.executable, "-m", "petsage", "feature", *command]
+        nowhere = subprocess.DEVNULL
+        return running(program, cwd=self.root, env=environment(), stdout=nowhere, stderr=nowhere)
+
+    def _run(self, command: tuple[str, ...]) -> int:
+        with self._running(command) as run:
+            return run.wait(60)
 
     def _tree(self) -> dict[str, bytes | None]:
         return {p: c for p, c in snapshot(self.root).items() if FOLDER not in p}
@@ -49,11 +51,8 @@ class Killed:
     def kill(self, number: int, share: float) -> None:
         """Kills the next command after this share of the time that it takes."""
         command, before = self.commands[number % len(self.commands)], self._tree()
-        with self._start(command) as run:
-            try:
-                run.wait(share * self.seconds[command])
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
+        with self._running(command) as run, suppress(subprocess.TimeoutExpired):
+            run.wait(share * self.seconds[command])
         after = self._tree()
         is_whole = after == self.states[command]
         assert is_whole or after == before
@@ -66,7 +65,7 @@ class Killed:
         assert not (self.root / FOLDER).exists()
         self.outcomes[command[0]][is_whole] += 1
         if not is_whole:
-            assert self._start(command).wait() == 0
+            assert self._run(command) == 0
 
     def __str__(self) -> str:
         return json.dumps(self.outcomes)

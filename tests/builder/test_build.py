@@ -12,6 +12,7 @@ from petsage.builder import BuildError, build, project, proof
 from petsage.builder.request import Request
 from petsage.builder.workspace import FOLDER as WORKSPACE
 from tests.builder.projects import add, red, snapshot
+from tests.fakes import forked
 
 FOLDER = project.folder("pet_birthday")
 
@@ -56,9 +57,8 @@ def killed(*_: object) -> Any:
 
 def test_after_a_kill_in_the_proof_the_application_has_no_unproven_feature(root, request_):
     before = snapshot(root)
-    if not (child := os.fork()):
-        add(root, request_, killed)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    code, said = forked(lambda: add(root, request_, killed), seconds=60)
+    assert code == -signal.SIGKILL, said
     assert (root / WORKSPACE / "copy" / FOLDER).is_dir()
     assert all(feature is None for _, feature in proof.application(root).routes)
     assert build.inventory(root) == ()

@@ -15,7 +15,7 @@ from petsage.builder.workspace import FOLDER as WORKSPACE
 from petsage.builder.workspace import locked
 from petsage.cli import main
 from tests.builder.projects import add, petsage, project_copy, snapshot
-from tests.support import environment_of, tool, wait_until
+from tests.support import environment_of, running, tool, wait_until
 
 REQUEST = {"feature": "vet", "description": "Finds one", "requirements": "none"}
 FOLDER = "petsage/features/vet"
@@ -202,9 +202,7 @@ def test_an_interrupt_of_the_proof_leaves_the_tree_as_it_was_and_another_builder
     before = snapshot(root)
     environment = {**environment_of({}), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "petsage", "feature", "add", "vet", "--description", "d"]
-    with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=-1, stderr=-1, text=True
-    ) as one:
+    with running(command, cwd=root, env=environment, stdout=-1, stderr=-1, text=True) as one:
         wait_until((root / WORKSPACE / "copy" / FOLDER).exists, 30)
         one.send_signal(signal.SIGSTOP)
         other = petsage(root, "feature", "add", "groomer", "--description", "d")

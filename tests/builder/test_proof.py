@@ -11,7 +11,7 @@ from petsage.builder import BuildError, build, project, proof, render, types
 from petsage.builder.request import Request, from_options
 from tests.builder.nasty import TEXTS, text_request
 from tests.builder.projects import rendered, snapshot
-from tests.support import ROOT, environment_of, wait_until
+from tests.support import ROOT, environment_of, running, wait_until
 
 EVERY_TYPE = [
     *("string", "integer", "float", "boolean", "date", "datetime", "decimal", "uuid", "email"),
@@ -220,7 +220,7 @@ def test_no_program_outlives_an_interrupt(tmp_path):
         "proof.run({'endless': ('endless',)}, Path())"
     )
     environment = {**environment_of({}), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
     ) as one:
         pid = wait_until((tmp_path / "pid").read_text, 30)

@@ -11,6 +11,7 @@ import pytest
 from petsage.builder import BuildError, project, workspace
 from petsage.builder.workspace import FOLDER
 from tests.builder.projects import snapshot
+from tests.fakes import forked
 from tests.support import ROOT
 
 FEATURE = "pet_birthday"
@@ -77,15 +78,15 @@ def stopped(root, source, at, fault):
 
     Returns whether it came to its end.
     """
-    if child := os.fork():
-        return os.waitpid(child, 0)[1] == 0
     steps = iter(range(at - 1, -1, -1))
-    sys.addaudithook(lambda event, _: event in STEPS and next(steps, -1) == 0 and fault())
-    try:
+
+    def change():
+        sys.addaudithook(lambda event, _: event in STEPS and next(steps, -1) == 0 and fault())
         replace(root, source)
-        os._exit(0)
-    finally:
-        os._exit(1)
+
+    code, _ = forked(change)
+    assert code != -signal.SIGALRM, "it hangs"
+    return code == 0
 
 
 @pytest.mark.parametrize("fault", [kill, interrupt, full_disk])

@@ -14,7 +14,7 @@ from petsage import CheckFailed, CheckWarns, Status, Value
 from petsage.checking.output import as_json, as_table
 from petsage.health.run import run_checks
 from tests.fakes import ManualClock, Subject, check
-from tests.support import PETSAGE, environment_of, free_port, wait_until
+from tests.support import PETSAGE, environment_of, free_port, running, wait_until
 
 
 def petsage_check(*arguments, **settings):
@@ -170,7 +170,7 @@ def test_a_wrong_declaration_is_78():
 
 def test_it_waits_for_a_dependency_that_comes_late():
     port = free_port()
-    with subprocess.Popen(
+    with running(
         [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{port}"],
         env=environment_of({}),
         stdout=subprocess.PIPE,
@@ -189,7 +189,7 @@ def test_it_waits_for_a_dependency_that_comes_late():
 def test_on_a_terminal_one_line_of_progress_is_printed():
     ours, terminal = pty.openpty()
     command = [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"]
-    with subprocess.Popen(
+    with running(
         command, env=environment_of({}), stdout=subprocess.DEVNULL, stderr=terminal
     ) as process:
         os.close(terminal)
@@ -198,6 +198,7 @@ def test_on_a_terminal_one_line_of_progress_is_printed():
         reader.start()
         wait_until(lambda: seen.count(b"waiting ") >= 2)
         process.terminate()
+        process.wait(10)
     reader.join(10)
     os.close(ours)
     assert b"s for tcp-127.0.0.1-" in seen
@@ -222,7 +223,7 @@ def test_a_reader_that_has_gone_is_no_error_of_its_own():
 
 
 def test_interrupted_is_130():
-    with subprocess.Popen(
+    with running(
         [PETSAGE, "check", "--wait", "60", f"tcp://127.0.0.1:{free_port()}"],
         env=environment_of({}),
         stderr=subprocess.PIPE,

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.deploy.printed import printed
-from tests.support import ROOT, Served, free_port, served, wait_until
+from tests.support import ROOT, Served, free_port, running, served, wait_until
 
 PODS = 3
 CLIENTS = 8
@@ -91,7 +91,7 @@ class _Balancer:
 
     def join(self) -> None:
         """Waits until the balancer has the latest list."""
-        self._latest.join()
+        self._latest.join(60)
 
     def _write(self, line: str) -> None:
         self.process.stdin.write(line)
@@ -102,11 +102,8 @@ class _Balancer:
 def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.e2e.cluster", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with running(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as process:
+        yield process
 
 
 # --- the processes

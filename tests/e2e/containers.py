@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.projects import project_copy
-from tests.support import PETSAGE, ROOT, tool, wait_until
+from tests.support import PETSAGE, ROOT, running, tool, wait_until
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -134,18 +135,15 @@ def engine(folder: Path, release: str) -> Iterator[tuple[Engine, dict[str, objec
         "debug": {"address": f"{folder}/debug.sock"},
     }
     (folder / "config.toml").write_text(_toml(containerd))
-    with (folder / "containerd.log").open("w") as log:
-        process = subprocess.Popen(
-            [tool("containerd"), "--config", folder / "config.toml"], stdout=log, stderr=log
-        )
-    try:
+    command = [tool("containerd"), "--config", f"{folder}/config.toml"]
+    with (
+        (folder / "containerd.log").open("w") as log,
+        running(command, signal.SIGTERM, stdout=log, stderr=log),
+    ):
         wait_until((folder / "containerd.sock").is_socket)
-        running = Engine(folder, "localhost/petsage:test")
-        _run(*running._ctr("image", "import"), archive)
-        yield running, config
-    finally:
-        process.terminate()
-        process.wait(10)
+        engine = Engine(folder, "localhost/petsage:test")
+        _run(*engine._ctr("image", "import"), archive)
+        yield engine, config
 
 
 @contextmanager

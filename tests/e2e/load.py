@@ -35,7 +35,7 @@ class Clients:
         signal.signal(signal.SIGTERM, lambda *_: self._over.set())
         print("begun", flush=True)
         for thread in threads:
-            thread.join()
+            thread.join(60)  # a request takes 30 s at most
         names = ("answered", "failed", "failed_at", "longest")
         print(json.dumps({name: getattr(self, name) for name in names}))
 

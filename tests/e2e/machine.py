@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import petsage
-from tests.support import PETSAGE, tool, wait_until
+from tests.support import PETSAGE, running, tool, wait_until
 
 NGINX_MAIN = """\
 user nobody nogroup;
@@ -202,14 +202,14 @@ class Machine:
         lost = Lost(Counter(), [], [], 0)
         network = [tool("nsenter"), "--target", str(self.leader), "--net", "--"]
         command = [*network, sys.executable, "-m", "tests.e2e.load", "http://127.0.0.1", str(rate)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
+        with running(command, stdout=subprocess.PIPE, text=True) as clients:
             assert clients.stdout
             assert clients.stdout.readline() == "begun\n"
             try:
                 yield lost
             finally:
                 clients.send_signal(signal.SIGTERM)
-                outcome = json.loads(clients.stdout.read())
+                outcome = json.loads(clients.communicate(timeout=60)[0])
         lost.answered.update(outcome["answered"])
         lost.failed.extend(outcome["failed"])
         lost.failed_at.extend(outcome["failed_at"])
@@ -243,10 +243,10 @@ def machine() -> Iterator[Machine]:
         leader = 0
         try:
             leader = wait_until(lambda: _systemd_of(nspawn.pid))
-            running = Machine(leader)
-            wait_until(lambda: _booted(running), 60)
-            _furnish(running)
-            yield running
+            machine = Machine(leader)
+            wait_until(lambda: _booted(machine), 60)
+            _furnish(machine)
+            yield machine
         finally:
             if leader:
                 os.kill(leader, signal.SIGKILL)  # its process 1: everything in it ends too

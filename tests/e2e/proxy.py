@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import PETSAGE, free_port, get, tool, wait_until
+from tests.support import PETSAGE, free_port, get, running, tool, wait_until
 
 _MAIN = """\
 daemon off;
@@ -55,9 +55,6 @@ def nginx(folder: Path, *upstreams: str, also: tuple[tuple[str, str], ...] = ())
     (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
     command = [program, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", "stderr"]
     subprocess.run([*command, "-t", "-q"], check=True)
-    with subprocess.Popen(command) as process:
-        try:
-            wait_until(lambda: get(f"http://127.0.0.1:{port}/").status == 404)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
+    with running(command, signal.SIGTERM):
+        wait_until(lambda: get(f"http://127.0.0.1:{port}/").status == 404)
+        yield f"http://127.0.0.1:{port}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.certificates import Files
-from tests.support import free_port, tool, wait_until
+from tests.support import free_port, running, tool, wait_until
 
 HOST = "127.0.0.1"
 ADMIN_PASSWORD = "4dmin-password"
@@ -127,16 +127,12 @@ def _do(user: str, *command: str) -> None:
 def _running(
     user: str, command: list[str], folder: Path, stop: signal.Signals
 ) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, user=_unprivileged(user), cwd="/", stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(stop)
-        process.wait(30)
+    options = {"user": _unprivileged(user), "cwd": "/", "stderr": subprocess.STDOUT}
+    with (
+        (folder / "log").open("wb") as log,
+        running(command, stop, 30, stdout=log, **options) as it,
+    ):
+        yield it
 
 
 def _logged(process: subprocess.Popen[bytes], folder: Path, words: str) -> bool:

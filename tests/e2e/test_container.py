@@ -14,7 +14,7 @@ import pytest
 
 from tests.builder.projects import project_copy
 from tests.e2e.containers import MEMORY_BYTES, engine
-from tests.support import PETSAGE, environment_of, free_port, get, served, tool, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, running, served, tool, wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first time a Debian is installed for the base
 
@@ -38,14 +38,13 @@ def serving(image, folder, main=None, **variables):
     main, management = main or f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     settings = {"bind": main, "management_bind": management, "workers": 2, **variables}
     name = next(NAMES)
-    with (folder / name).open("w") as log:
-        process = subprocess.Popen(image.command(name, **settings), stdout=log, stderr=log)
-    try:
+    command = image.command(name, **settings)
+    with (
+        (folder / name).open("w") as log,
+        running(command, signal.SIGINT, 20, stdout=log, stderr=log) as process,
+    ):
         wait_until(lambda: get(f"http://{management}/startupz").status == 200, 30)
         yield process, name, f"http://{main}", f"http://{management}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
 
 
 def test_the_image_answers_as_process_1_and_drains(image, tmp_path):
@@ -114,7 +113,7 @@ def test_with_every_driver_under_load_it_stays_within_the_memory_of_the_manifest
 def test_every_command_ends_at_sigterm_as_process_1(tmp_path, command):
     root = project_copy(tmp_path) if command[0] == "feature" else tmp_path
     process_1 = [tool("unshare"), "--pid", "--fork", "--map-root-user", "--mount-proc"]
-    with subprocess.Popen(
+    with running(
         [*process_1, sys.executable, "-m", "petsage", *command],
         cwd=root,
         env=environment_of({}),

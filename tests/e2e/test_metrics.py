@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.e2e import servers
-from tests.support import PETSAGE, free_port, get, served, tool, wait_until
+from tests.support import PETSAGE, free_port, get, running, served, tool, wait_until
 
 
 def printed(name):
@@ -60,12 +60,9 @@ def prometheus(folder, target):
         f"--web.listen-address={address}",
         "--log.level=error",
     ]
-    with subprocess.Popen(command) as process:
-        try:
-            wait_until(lambda: get(f"http://{address}/-/ready").status == 200, seconds=30)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
+    with running(command, signal.SIGTERM):
+        wait_until(lambda: get(f"http://{address}/-/ready").status == 200, seconds=30)
+        yield f"http://{address}"
 
 
 def test_a_real_prometheus_scrapes_it_and_alerts_while_a_database_that_nobody_probes_is_dead(

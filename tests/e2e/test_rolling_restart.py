@@ -46,7 +46,7 @@ class Traffic:
         finally:
             self._stop.set()
             for client in clients:
-                client.join()
+                client.join(60)
 
     def _send(self, method: str, client: int) -> None:
         with urllib3.PoolManager(retries=False, timeout=20) as pool:

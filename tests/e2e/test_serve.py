@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.support import PETSAGE, environment_of, free_port, get, served, tool, wait_until
+from tests.support import PETSAGE, environment_of, free_port, get, running, served, tool, wait_until
 
 APPLICATION = """\
 
@@ -103,16 +103,11 @@ def test_any_wsgi_application_is_served_with_probes_beside_it_and_believes_no_cl
 def test_plain_gunicorn_serves_wsgi_py_with_probes_without_details(tmp_path):
     port = free_port()
     gunicorn = tool("gunicorn")
-    with subprocess.Popen(
-        [gunicorn, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "wsgi:app"],
-        env=environment_of({}),
-    ) as process:
-        try:
-            wait_until(lambda: get(f"http://127.0.0.1:{port}/startupz").data == b"ok\n")
-            assert get(f"http://127.0.0.1:{port}/api/v1/smoke-test").status == 200
-            assert get(f"http://127.0.0.1:{port}/readyz?verbose").data == b"ok\n"
-        finally:
-            process.send_signal(signal.SIGTERM)
+    command = [gunicorn, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "wsgi:app"]
+    with running(command, signal.SIGTERM, env=environment_of({})):
+        wait_until(lambda: get(f"http://127.0.0.1:{port}/startupz").data == b"ok\n")
+        assert get(f"http://127.0.0.1:{port}/api/v1/smoke-test").status == 200
+        assert get(f"http://127.0.0.1:{port}/readyz?verbose").data == b"ok\n"
 
 
 @pytest.mark.parametrize(("side", "threads"), [("main", 8), ("management", 16)])
@@ -262,20 +257,17 @@ def test_of_two_starts_at_once_on_one_address_one_is_refused_in_one_line(tmp_pat
     def start():
         management = f"127.0.0.1:{free_port()}"
         settings = {"bind": main, "management_bind": management, "workers": 1, "drain_seconds": 0}
-        return subprocess.Popen(
-            [PETSAGE, "serve"], env=environment_of(settings), stderr=subprocess.PIPE, text=True
-        )
+        options = {"env": environment_of(settings), "stderr": subprocess.PIPE, "text": True}
+        return running([PETSAGE, "serve"], signal.SIGTERM, 20, **options)
 
-    starts = [start(), start()]
-    wait_until(lambda: any(one.poll() is not None for one in starts), seconds=20)
-    (refused,) = (one for one in starts if one.poll() is not None)
-    (serving,) = (one for one in starts if one is not refused)
-    assert refused.communicate()[1] == (
-        f"petsage: cannot listen on {main}: the address is in use\n"
-    )
-    assert refused.returncode == 1
-    serving.terminate()
-    serving.communicate(timeout=20)
+    with start() as one, start() as other:
+        wait_until(lambda: {one.poll(), other.poll()} != {None}, seconds=20)
+        refused = other if one.poll() is None else one
+        assert refused.communicate()[1] == (
+            f"petsage: cannot listen on {main}: the address is in use\n"
+        )
+        assert refused.returncode == 1
+        assert {one.poll(), other.poll()} == {None, 1}
 
 
 # As `sitecustomize` of a process, this makes its forks fail while a file exists.

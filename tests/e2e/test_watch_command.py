@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.proxy import nginx
 from tests.e2e.test_rolling_restart import Instance
 from tests.rollout.losing import losing
-from tests.support import PETSAGE, free_port, wait_until
+from tests.support import PETSAGE, free_port, running, wait_until
 
 
 def petsage_watch(*arguments):
@@ -64,12 +64,11 @@ def test_the_exit_code_follows_from_the_bounds_and_then_from_the_release(options
 )
 def test_a_signal_ends_it_with_what_is_known(number, options, code):
     with losing({}) as server:
-        process = subprocess.Popen(
-            [PETSAGE, "watch", url(server), *options], stdout=subprocess.PIPE, text=True
-        )
-        wait_until(lambda: server.arrived > 10)
-        process.send_signal(number)  # while the answer arrives: it must not be lost
-        output, _ = process.communicate(timeout=4)
+        command = [PETSAGE, "watch", url(server), *options]
+        with running(command, stdout=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: server.arrived > 10)
+            process.send_signal(number)  # while the answer arrives: it must not be lost
+            output, _ = process.communicate(timeout=4)
     assert process.returncode == code
     assert output.startswith(f"{server.arrived} asks, {server.arrived} answered, lost: 0\n")
     assert output.endswith("within bounds; release: proven\n")
@@ -83,13 +82,13 @@ def test_a_second_signal_waits_for_no_answer_and_what_gave_none_is_not_proven(
 ):
     with losing(dict.fromkeys(range(answered + 1, 1000), "timed out")) as server:
         command = [PETSAGE, "watch", url(server), "--timeout", "60"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        wait_until(lambda: server.arrived > 10)
-        process.send_signal(signal.SIGINT)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.5)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=10)
+        with running(command, stdout=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: server.arrived > 10)
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=10)
     assert output.startswith(f"{answered} asks, {answered} answered, lost: 0\nlongest gap: ")
     assert output.endswith(f"within bounds; release: {verdict}\n")
     assert (process.returncode, output.count(url(server))) == (code, 1)
@@ -153,7 +152,7 @@ def test_what_nginx_loses_without_max_fails_0_is_counted_as_nginx_logs_it(tmp_pa
         also = ((" max_fails=0;", " max_fails=1;"),)
         base = stack.enter_context(nginx(tmp_path, *binds, also=also))
         command = [PETSAGE, "watch", base, "--rate", "20", "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = stack.enter_context(running(command, stdout=subprocess.PIPE, text=True))
         wait_until(lambda: log.read_text().count("\n") > 5)
         for instance in instances:
             instance.restart()
