@@ -55,10 +55,16 @@ def copy_project(root: Path) -> Path:
     """Copies the project into the workspace, and returns the root of the copy.
 
     It leaves out hidden folders, virtual environments, caches, what cannot be read, and whatever is
-    no file, folder or link.
+    no file, folder or link. A link to what is not in the copy leads to the same place as before.
     """
-    _copy(root, root / FOLDER / "copy", _is_copied)
-    return root / FOLDER / "copy"
+    copy = (root / FOLDER / "copy").resolve()
+    _copy(root, copy, _is_copied)
+    for link in filter(Path.is_symlink, copy.rglob("*")):
+        if not (link.exists() and link.resolve().is_relative_to(copy)):
+            place = (root / link.relative_to(copy)).parent.resolve() / link.readlink()
+            link.unlink()
+            link.symlink_to(place)
+    return copy
 
 
 def _is_copied(path: Path) -> bool:

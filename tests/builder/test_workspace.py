@@ -172,6 +172,23 @@ def test_a_copy_has_neither_git_nor_environments_nor_caches_nor_what_is_no_file(
     assert not (bare / FOLDER).exists()
 
 
+def test_a_link_to_what_is_not_in_the_copy_leads_to_the_same_place(tmp_path):
+    root, outside = tmp_path / "project", tmp_path / "outside"
+    outside.write_text("out of the project")
+    for path in ("petsage/features", "tests/features", ".hidden", tmp_path.name):
+        (root / path).mkdir(parents=True)
+    for path in ("petsage/features/__init__.py", f"{tmp_path.name}/outside"):
+        (root / path).touch()
+    out = {"tests/out": "../../outside", "up": f"../../{tmp_path.name}/outside", "so": str(outside)}
+    for name, place in {**out, "hidden": ".hidden", "itself": "itself"}.items():
+        (root / name).symlink_to(place)
+    with workspace.locked(root, FEATURE):
+        copy = workspace.copy_project(root)
+        for name in out:
+            assert (copy / name).samefile(outside)
+        assert (copy / "hidden").samefile(root / ".hidden")
+
+
 def test_what_nobody_can_read_is_left_out_of_the_copy(bare):
     wanted = snapshot(bare)
     for path in (bare / "database", bare / "secret"):
