@@ -125,10 +125,20 @@ class Served:
 
 def holders(service: Served, url: str) -> list[int]:
     """The workers that listen at this URL."""
+    inodes = {f"socket:[{row[9]}]" for row in _listeners(url)}
+    return [worker for worker in service.workers() if inodes & _sockets(worker)]
+
+
+def unaccepted(url: str) -> int:
+    """How many connections to this URL wait to be accepted."""
+    return sum(int(row[4].partition(":")[2], 16) for row in _listeners(url))
+
+
+def _listeners(url: str) -> list[list[str]]:
+    """The rows of the kernel's table of TCP sockets that are listeners at this URL's port."""
     port = f":{int(url.rpartition(':')[2]):04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "0A"}
-    return [worker for worker in service.workers() if inodes & _sockets(worker)]
+    return [row for row in rows if row[1].endswith(port) and row[3] == "0A"]
 
 
 def _sockets(pid: int) -> set[str]:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import select
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support import get, holders, served, wait_until
+from tests.support import get, holders, served, unaccepted, wait_until
 
 APPLICATION = """\
 import os, time
@@ -327,6 +330,23 @@ def test_when_the_new_workers_are_wedged_too_the_live_probe_fails(folder):
         wait_until(lambda: get(f"{service.management}/livez").status == 503, seconds=20)
         assert "is replaced" in service.log.read_text()
         os.killpg(service.process.pid, signal.SIGKILL)
+
+
+def test_while_all_its_threads_are_busy_the_probe_worker_accepts_who_comes(folder):
+    with socket.create_server(("127.0.0.1", 0)) as mute, ExitStack() as stack:
+        # Each report waits for the check in vain, and so holds a thread for 0.8 s.
+        checks = f"mute=http://127.0.0.1:{mute.getsockname()[1]}#timeout=60"
+        service = stack.enter_context(served(folder, "odd:app", cwd=folder, checks=checks))
+        host, _, port = service.management.removeprefix("http://").partition(":")
+        clients = [
+            stack.enter_context(socket.create_connection((host, int(port)), 30)) for _ in range(96)
+        ]
+        for client in clients:
+            client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        wait_until(lambda: not unaccepted(service.management))
+        answered, _, _ = select.select(clients, [], [], 0)
+        assert len(answered) < 64  # of a worker that takes 16 at a time, 80 are answered by then
+        assert {client.recv(100).split()[1] for client in clients} == {b"503"}
 
 
 def test_no_probe_becomes_a_request_to_the_application(folder):
