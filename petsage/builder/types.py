@@ -61,16 +61,14 @@ WORDS = tuple(_FieldSchema().fields)
 class FieldType:
     """What the templates need to know of a field. Its example and its wrong value are JSON's."""
 
-    marshmallow: str
-    """The marshmallow field's class."""
+    marshmallow: fields.Field[Any]
+    """The marshmallow field, whose code is rendered from its class and arguments."""
     python: str
     """The annotation of a loaded value."""
     example: Any
     """A value that is valid."""
     wrong: Any
     """A value that is not valid for this type."""
-    options: tuple[str, ...] = ()
-    """Arguments of the marshmallow field."""
     kinds: frozenset[str] = frozenset()
     """The names of the types that it is made of, on which the generated imports depend."""
     required: bool = False
@@ -80,28 +78,27 @@ class FieldType:
     """The bounds of a valid value or length, by `min` and `max`."""
 
 
-_UTC = ("default_timezone=dt.UTC",)
 _NOON = "2999-03-31T12:00:00+00:00"
+_UTC = fields.AwareDateTime(default_timezone=dt.UTC)
 PLAIN = {
-    "string": FieldType("fields.String", "str", "Rex", 7),
-    "integer": FieldType("ExactInteger", "int", 3, "many"),
-    "float": FieldType("ExactFloat", "float", 4.5, "many"),
-    "boolean": FieldType("ExactBoolean", "bool", True, "perhaps"),
+    "string": FieldType(fields.String(), "str", "Rex", 7),
+    "integer": FieldType(features.ExactInteger(), "int", 3, "many"),
+    "float": FieldType(features.ExactFloat(), "float", 4.5, "many"),
+    "boolean": FieldType(features.ExactBoolean(), "bool", True, "perhaps"),
     # A rule such as "in the future" must hold for the example whenever the tests run.
-    "date": FieldType("fields.Date", "dt.date", "2999-03-31", "soon"),
-    "datetime": FieldType("fields.AwareDateTime", "dt.datetime", _NOON, "soon", _UTC),
-    "decimal": FieldType("ExactDecimal", "Decimal", "19.90", "soon"),
-    "uuid": FieldType("fields.UUID", "UUID", "7d44a5a2-1b0c-4b52-9f6e-3f8f2f0f9a61", "rex"),
-    "email": FieldType("fields.Email", "str", "rex@example.com", "rex"),
-    "url": FieldType("fields.URL", "str", "https://example.com/rex", "rex"),
+    "date": FieldType(fields.Date(), "dt.date", "2999-03-31", "soon"),
+    "datetime": FieldType(_UTC, "dt.datetime", _NOON, "soon"),
+    "decimal": FieldType(features.ExactDecimal(), "Decimal", "19.90", "soon"),
+    "uuid": FieldType(fields.UUID(), "UUID", "7d44a5a2-1b0c-4b52-9f6e-3f8f2f0f9a61", "rex"),
+    "email": FieldType(fields.Email(), "str", "rex@example.com", "rex"),
+    "url": FieldType(fields.URL(), "str", "https://example.com/rex", "rex"),
 }
 NAMES = (*PLAIN, "enum:a:b", "list:TYPE")
 
-_NUMBER = ("validate.Range", "minimum", "maximum")
-_TEXT = ("validate.Length", "minLength", "maxLength")
+_NUMBER = (validate.Range, "minimum", "maximum")
+_TEXT = (validate.Length, "minLength", "maxLength")
 _BOUNDS = {"string": _TEXT, "integer": _NUMBER, "float": _NUMBER}
 _WITH_DEFAULT = {"string", "integer", "float", "boolean", "enum", "email", "url"}
-_EXACT = {name: getattr(features, name) for name in dir(features) if name.startswith("Exact")}
 
 
 def parse(declared: object) -> FieldType:
@@ -141,34 +138,33 @@ def _enum(choices: list[str]) -> FieldType:
     if not all(map(_CHOICE.fullmatch, choices)):
         raise ValidationError("must be enum:a:b, each choice 1 to 40 letters, digits, spaces, _.+-")
     # "?" is a wrong value: no choice may begin with it.
-    options = (f"validate=validate.OneOf({choices})",)
-    return FieldType("fields.String", "str", choices[0], "?", options, frozenset({"enum"}))
+    one_of = fields.String(validate=validate.OneOf(choices))
+    return FieldType(one_of, "str", choices[0], "?", frozenset({"enum"}))
 
 
 def _list(item: str) -> FieldType:
     if item.partition(":")[0] == "list":
         raise ValidationError("a list holds no lists: list:TYPE takes any other type")
     of = _parse(item)
-    items = _call(of.marshmallow, *of.options)
-    kinds = of.kinds | {"list"}
-    return FieldType("fields.List", f"list[{of.python}]", [of.example], [of.wrong], (items,), kinds)
+    items, kinds = fields.List(of.marshmallow), of.kinds | {"list"}
+    return FieldType(items, f"list[{of.python}]", [of.example], [of.wrong], kinds)
 
 
 def _bounded(of: FieldType) -> FieldType:
     given = [word for word in WORDS if word in of.words and word.startswith(("min", "max"))]
-    validator, *words = _BOUNDS.get("".join(of.kinds), ("", "", ""))  # a list has two kinds
     if not given:
         return of
-    if not set(given) <= set(words):
+    # A list has two kinds, and no bounds.
+    rule, least, most = _BOUNDS.get("".join(of.kinds), (validate.Range, "", ""))
+    if not set(given) <= {least, most}:
         raise ValidationError({given[0]: ["is not for this type"]})
     bounds = {word[:3]: of.words[word] for word in given}
     if "integer" in of.kinds and float in map(type, bounds.values()):
         raise ValidationError({given[0]: ["must be an integer"]})
     if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
-        raise ValidationError({words[0]: [f"is above {words[1]}"]})
-    checked = _call(validator, *(f"{name}={bound}" for name, bound in bounds.items()))
-    options = (*of.options, f"validate={checked}")
-    return replace(of, options=options, bounds=bounds, example=_within(of.example, bounds))
+        raise ValidationError({least: [f"is above {most}"]})
+    checked = type(of.marshmallow)(validate=rule(**bounds))
+    return replace(of, marshmallow=checked, bounds=bounds, example=_within(of.example, bounds))
 
 
 def _within(example: Any, bounds: Mapping[str, Any]) -> Any:
@@ -181,17 +177,11 @@ def _check_value(of: FieldType, word: str, value: object) -> None:
     written = json.dumps(value, ensure_ascii=False)
     if len(written) > MAX_CHARACTERS or not written.isprintable():
         raise ValidationError({word: [f"must be printable, {MAX_CHARACTERS} characters at most"]})
-    # The builder has written this code itself: each text of the request in it is a literal.
-    names = {"dt": dt, "fields": fields, "validate": validate, **_EXACT}
-    field = eval(_call(of.marshmallow, *of.options), names)  # noqa: S307
     try:
-        back = field.serialize("value", {"value": field.deserialize(value)})
+        loaded = of.marshmallow.deserialize(value)
+        back = of.marshmallow.serialize("value", {"value": loaded})
     except ValidationError as error:
         raise ValidationError({word: error.messages}) from None
     # An integer may be sent as 7.0, but its default in the code may not.
     if back != value or (isinstance(back, int) and isinstance(value, float)):
         raise ValidationError({word: ["does not come back as it is sent"]})
-
-
-def _call(function: str, *arguments: str) -> str:
-    return f"{function}({', '.join(arguments)})"
