@@ -9,6 +9,9 @@ file is, and `build` carries the commands out. Only `workspace` changes the proj
 
 from petsage.errors import PetSageError
 
+MAX_LINES = 40
+"""How many lines of a tool's output are printed at most."""
+
 
 class BuildError(PetSageError):
     """Nothing was built: the project is as it was. `problems` has a line for each reason."""

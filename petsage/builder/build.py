@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from petsage.builder import BuildError, project, proof, render, workspace
-from petsage.builder.project import Record
-from petsage.builder.proof import Application
+from petsage.builder.project import BuildRecord
+from petsage.builder.proof import ApplicationDescription
 from petsage.builder.render import FeatureFiles
 from petsage.builder.request import Request, load
 from petsage.errors import nearest
 
 Draft = Callable[[Path, Request], FeatureFiles | None]
-Prove = Callable[[Path, Sequence[str], int | None], Application]
+Prove = Callable[[Path, Sequence[str], int | None], ApplicationDescription]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def draft_update(root: Path, request: Request) -> FeatureFiles | None:
     return FeatureFiles(request, files)
 
 
-def _kept_requirements(root: Path, request: Request, record: Record) -> set[str]:
+def _kept_requirements(root: Path, request: Request, record: BuildRecord) -> set[str]:
     """The requirements that were built with a test, and that `OPEN` does not name any more."""
     service = project.content(root / project.folder(request.feature) / "service.py") or b""
     statement = project.open_statement(service)
@@ -139,7 +139,7 @@ def _built(root: Path) -> list[str]:
     return [name for name in project.features(root) if project.record(root, name)]
 
 
-def _record(root: Path, feature: str) -> Record:
+def _record(root: Path, feature: str) -> BuildRecord:
     """The record of a feature. Raises `BuildError` if there is none."""
     project.check_root(root)
     if record := project.record(root, feature):

@@ -16,19 +16,18 @@ from petsage.builder.request import MAX_BYTES, Request, from_json, from_options
 from petsage.features import count_open
 from petsage.printable import one_line
 
-OPEN = 3
+REQUIREMENTS_OPEN = 3
 """The exit code of `verify` when requirements are open."""
 
-_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON document.")
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document.")
 
 _FORCE = click.Option(["--force"], is_flag=True, help="Delete edited files too.")
-_TYPES = f"A field that it takes: {', '.join(types.NAMES)}; ! at the end: required. Repeatable."
-_MORE = "in which a field can have a description, bounds, a default and examples"
+_FIELD = f"A field: {', '.join(types.NAMES)}; a ! at the end makes it required. Repeatable."
 _REQUEST: list[click.Parameter] = [
     click.Argument(["name"], required=False),
     click.Option(["--description"], help="What the feature is for."),
     click.Option(["--requirement"], multiple=True, help="What the feature must do. Repeatable."),
-    click.Option(["--field"], multiple=True, metavar="NAME:TYPE", help=_TYPES),
+    click.Option(["--field"], multiple=True, metavar="NAME:TYPE", help=_FIELD),
     click.Option(
         ["--method"],
         type=click.Choice(["GET", "POST"]),
@@ -37,14 +36,14 @@ _REQUEST: list[click.Parameter] = [
     click.Option(
         ["--request"],
         metavar="FILE",
-        help=f"The whole request as JSON, {_MORE}; - is standard input.",
+        help="Read the whole request from this JSON file, or from standard input (-).",
     ),
     click.Option(["--dry-run"], is_flag=True, help="Print the files' names, and write nothing."),
     _JSON,
 ]
 
 
-class _Commands(click.Group):
+class _FeatureCommands(click.Group):
     """Turns what the system refuses into one line: a read-only folder, a full disk."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -57,7 +56,7 @@ class _Commands(click.Group):
             raise BuildError(f"{one_line(where)}: {error.strerror}") from error
 
 
-@click.group("feature", cls=_Commands)
+@click.group("feature", cls=_FeatureCommands)
 def command() -> None:
     """Build features into the project.
 
@@ -78,7 +77,8 @@ def add(**options: Any) -> None:
     """Build a feature and prove it.
 
     Its code is written, linted, type-checked and tested in a copy of the project. If all is green,
-    the feature is moved into the project; if not, the project stays as it was.
+    the feature is moved into the project; if not, the project stays as it was. In a request as JSON
+    a field can have a description, bounds, a default and examples too.
 
     \b
     Example:
@@ -153,7 +153,7 @@ def verify(name: str | None, as_json: bool) -> None:
     document = [{"feature": one, "open_requirements": [*open_]} for one, open_ in verified.items()]
     _print(as_json, document, lines or ["No features"])
     if any(verified.values()):
-        raise click.exceptions.Exit(OPEN)
+        raise click.exceptions.Exit(REQUIREMENTS_OPEN)
 
 
 @command.command("list", params=[_JSON])

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from petsage.builder import BuildError
+from petsage.builder import MAX_LINES, BuildError
 from petsage.json_text import read_json
 
 FEATURES = PurePosixPath("petsage/features")
@@ -24,14 +24,13 @@ _NEEDED = ("petsage/api.py", FEATURES / "__init__.py", TESTS / "__init__.py", "s
 _NAME = re.compile(rb"^name\s*=\s*petsage\s*$", re.MULTILINE)
 _OPEN = re.compile(rb"^OPEN: tuple\[str, \.\.\.\] = (\(.*?\))$", re.MULTILINE | re.DOTALL)
 _CONFLICT = re.compile(rb"^<{7} .*?^>{7} .*?$", re.MULTILINE | re.DOTALL)
-_MAX_LINES = 40
 
 Contents = Mapping[PurePosixPath, bytes]
 """The content of each file, by its path below the project's root."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BuildRecord:
     """What a feature was built from."""
 
     request: Mapping[str, Any]
@@ -65,7 +64,7 @@ def check_root(root: Path) -> None:
             raise BuildError(f"{path} is behind a symbolic link: nothing is written there")
 
 
-def record(root: Path, feature: str) -> Record | None:
+def record(root: Path, feature: str) -> BuildRecord | None:
     """The record of a feature; None if there is none, or none that can be read."""
     path = root / folder(feature) / RECORD
     is_name = re.fullmatch(r"\w{1,64}", feature)  # anything else may be a path
@@ -77,7 +76,7 @@ def record(root: Path, feature: str) -> Record | None:
         files = {PurePosixPath(path): text.encode(errors="replace") for path, text in texts}
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
-    return Record(request, files)
+    return BuildRecord(request, files)
 
 
 def features(root: Path) -> list[str]:
@@ -135,7 +134,7 @@ def write(root: Path, contents: Contents) -> None:
         (root / path).write_bytes(content)
 
 
-def merged(root: Path, record: Record, requested: Contents) -> Contents:
+def merged(root: Path, record: BuildRecord, requested: Contents) -> Contents:
     """The files of a changed request, merged with all edits since the feature was built.
 
     Raises `BuildError` that shows each conflict.
@@ -152,7 +151,7 @@ def merged(root: Path, record: Record, requested: Contents) -> Contents:
     return {path: content for path, content in contents.items() if content is not None}
 
 
-def _merged(root: Path, path: PurePosixPath, record: Record, requested: bytes) -> bytes | None:
+def _merged(root: Path, path: PurePosixPath, record: BuildRecord, requested: bytes) -> bytes | None:
     """The content of one file; None if it was deleted and the request does not change it."""
     edited, built = content(root / path), record.files.get(path, b"")
     if (root / path).is_symlink():
@@ -185,6 +184,6 @@ def _merged_by_git(path: PurePosixPath, edited: bytes, built: bytes, requested: 
             raise BuildError(f"{path} is edited: to merge that, install git") from None
     if done.returncode:
         conflicts = b"\n".join(_CONFLICT.findall(done.stdout)) or done.stderr
-        lines = conflicts.decode(errors="replace").splitlines()[:_MAX_LINES]
+        lines = conflicts.decode(errors="replace").splitlines()[:MAX_LINES]
         raise BuildError("\n".join([f"{path} is edited where the request changes it:", *lines]))
     return done.stdout

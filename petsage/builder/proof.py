@@ -14,7 +14,7 @@ from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen, TimeoutExpired
 from typing import Any
 
-from petsage.builder import BuildError, project
+from petsage.builder import MAX_LINES, BuildError, project
 
 LIMIT_SECONDS = 120
 """How long a program of the proof may take before it is killed."""
@@ -22,11 +22,10 @@ LIMIT_SECONDS = 120
 _TOOLS = ("mypy", "openapi_spec_validator", "pytest", "pytest_timeout", "ruff")
 _APPLICATION = "petsage.builder.application"
 _WITHOUT = ("-pno:cacheprovider", "-pno:schemathesis")  # the latter takes seconds to load
-_MAX_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class ApplicationDescription:
     """What a project's application has."""
 
     routes: Sequence[tuple[str, str | None]]
@@ -66,19 +65,19 @@ def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, Complete
     return {name: CompletedProcess(run.args, run.returncode, *out) for name, run, out in ended}
 
 
-def application(root: Path) -> Application:
+def application(root: Path) -> ApplicationDescription:
     """What the project's application has. Raises `BuildError` if it cannot be made."""
     return _read_application(run({_APPLICATION: (_APPLICATION,)}, root)[_APPLICATION])
 
 
-def _read_application(ended: CompletedProcess[str]) -> Application:
+def _read_application(ended: CompletedProcess[str]) -> ApplicationDescription:
     if ended.returncode:
         last = ended.stderr.strip().rpartition("\n")[2]
         raise BuildError(f"the application cannot be made: {last}")
-    return Application(**json.loads(ended.stdout))
+    return ApplicationDescription(**json.loads(ended.stdout))
 
 
-def prove(root: Path, features: Sequence[str], passed: int | None = None) -> Application:
+def prove(root: Path, features: Sequence[str], passed: int | None = None) -> ApplicationDescription:
     """Proves features that are in the project: `passed` tests must pass, if that number is given.
 
     Returns what the application has. Raises `BuildError` with everything that is red.
@@ -111,13 +110,13 @@ def prove(root: Path, features: Sequence[str], passed: int | None = None) -> App
 
 def _red(name: str, ended: CompletedProcess[str]) -> str:
     lines = (ended.stdout + ended.stderr).strip().splitlines()
-    return "\n".join([f"the {name} is red:", *lines[-_MAX_LINES:]])
+    return "\n".join([f"the {name} is red:", *lines[-MAX_LINES:]])
 
 
 def _miscounted(
     tests: CompletedProcess[str],
     passed: int | None,
-    application: Application,
+    application: ApplicationDescription,
     features: Sequence[str],
 ) -> Iterator[str]:
     # A test that is skipped or not collected proves nothing, though pytest exits with 0.
@@ -128,7 +127,7 @@ def _miscounted(
         yield f"the tests are {last!r}, not {expected}"
 
 
-def _misrouted(application: Application, features: Sequence[str]) -> Iterator[str]:
+def _misrouted(application: ApplicationDescription, features: Sequence[str]) -> Iterator[str]:
     # URLs that differ only in the names of their parameters are the same.
     counted = Counter(re.sub("<[^>]*>", "<>", route) for route, _ in application.routes)
     yield from (f"two views answer {route}" for route in counted if counted[route] > 1)

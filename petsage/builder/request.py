@@ -20,7 +20,7 @@ from petsage.printable import ascii_line
 MAX_BYTES = 1024 * 1024
 """A longer request is refused."""
 
-MAX_LINES = 10
+MAX_PROBLEMS = 10
 """How many problems of a request are printed at most."""
 
 _MAX_NAME = 40
@@ -106,8 +106,8 @@ def load(document: object) -> Request:
         request: Request = RequestSchema().load(document)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [*_lines(error.messages)]
-        more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-        raise BuildError(*lines[:MAX_LINES], *more) from None
+        more = [f"and {len(lines) - MAX_PROBLEMS} more"] if len(lines) > MAX_PROBLEMS else []
+        raise BuildError(*lines[:MAX_PROBLEMS], *more) from None
     return request
 
 

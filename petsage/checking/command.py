@@ -30,7 +30,7 @@ from petsage.options import seconds_or_0
     help="Run the checks again until they hold, but no longer than this.",
 )
 @click.option("--app", "application", metavar="APP", help="Run this application's own checks.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     urls: tuple[str, ...], application: str | None, wait_seconds: float, as_json: bool
 ) -> None:

@@ -51,7 +51,7 @@ def _junit(_ctx: object, _param: object, name: str | None) -> Path | None:
     metavar="SECONDS",
     help="How long to try again. Default: 0.",
 )
-@click.option("--json", "json_wanted", is_flag=True, help="Print the outcome as JSON.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--junit", metavar="FILE", callback=_junit, help="Write the outcome as JUnit's XML too."
 )

@@ -11,7 +11,7 @@ from tests.builder.projects import petsage, snapshot
 from tests.support import ROOT, served
 
 REQUESTS = sorted((ROOT / "tests/features/requests").glob("*.json"))
-OPEN = 3  # the exit code of `petsage feature verify`
+REQUIREMENTS_OPEN = 3  # the exit code of `petsage feature verify`
 MINE = "\n\ndef test_of_mine(client):\n    assert client\n"
 
 
@@ -20,7 +20,7 @@ def live(root: Path, request: Path, folder: Path) -> None:
     before, asked = snapshot(root), json.loads(request.read_text(encoding="utf-8"))
     name, requirements = asked["feature"], asked.get("requirements", "none") != "none"
     run(root, "add", "--request", str(request))
-    run(root, "verify", name, code=OPEN if requirements else 0)
+    run(root, "verify", name, code=REQUIREMENTS_OPEN if requirements else 0)
     call(root, folder, name, requirements)
     edit(root, name)
     fields = {**asked.get("fields", {}), "added": {"type": "integer", "minimum": 1}}
