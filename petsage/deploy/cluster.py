@@ -34,7 +34,11 @@ FORMS: Mapping[str, tuple[str, str]] = {
         "is not a namespace: 1 to 63 lower-case letters, digits and -; "
         "the first and the last are not -",
     ),
-    "app": (r"\w+(?:\.\w+)*:\w+(?:\(\))?", "is not of the form package.module:app"),
+    # gunicorn takes a factory's arguments too, but these could hold anything.
+    "app": (
+        r"\w+(?:\.\w+)*:\w+(?:\(\))?",
+        "is not of the form package.module:app or package:create_app(), without arguments",
+    ),
 }
 """The pattern of each option's value, and the message for a value that does not match it. No other
 value gets into the YAML."""
@@ -43,11 +47,13 @@ value gets into the YAML."""
 def filled(file: str, values: Mapping[str, str | int | None]) -> str:
     """The file with these values in it. Each has the form that `FORMS` has for its name.
 
-    Where a value is None, its line of the file, or its item of a list, is left out.
+    Where a value is None, the lines that begin with it, the line that has no other value, and its
+    item of a list are left out.
     """
     text = deploy.text(file)
     for name in (key for key, value in values.items() if value is None):
-        text = re.sub(rf'(?m), "\${name}"|^ *\w+: "\${name}"\n', "", text)
-    namespace = values["namespace"]
+        left_out = rf'(?m), "\${name}"|^ *\w+: "\${name}"\n|^\${{{name}}}.*\n'
+        text = re.sub(left_out, "", text)
+    namespace = values.get("namespace")
     scope = f" --namespace {namespace}" if namespace else ""
     return Template(text).substitute(values, scope=scope)

@@ -23,9 +23,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--socket", "file", flag_value="petsage.socket", help="Print petsage.socket.")
-@click.option("--instances", "file", flag_value="petsage@.service", help="Print petsage@.service.")
-def systemd(file: str | None) -> None:
+@click.option("--socket", "unit", flag_value="socket", help="Print petsage.socket.")
+@click.option("--instances", "unit", flag_value="instances", help="Print petsage@.service.")
+def systemd(unit: str | None) -> None:
     """Print the systemd unit.
 
     With --socket it prints the socket unit instead, in whose queues clients wait during a restart;
@@ -36,7 +36,11 @@ def systemd(file: str | None) -> None:
       petsage deploy systemd > /etc/systemd/system/petsage.service
       petsage deploy systemd --socket > /etc/systemd/system/petsage.socket
     """
-    _print(file or "petsage.service")
+    if unit == "socket":
+        _print("petsage.socket")
+    else:
+        alone, instance = (None, "") if unit else ("", None)
+        _print("petsage.service", alone=alone, instance=instance)
 
 
 def _formed(form: str, _ctx: object, _param: object, value: str | None) -> str | None:
@@ -80,7 +84,7 @@ _CLUSTER = (
         metavar="MIN[:MAX]",
         help="How many pods the autoscaler runs. The smoke test waits for MIN of them.",
     ),
-    _option("app", "Serve this application: package.module:app."),
+    _option("app", "Serve this application: package.module:app or package:create_app()."),
     _option(
         "monitoring-namespace",
         "The one namespace that may reach the management port: where Prometheus runs.",

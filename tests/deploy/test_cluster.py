@@ -175,6 +175,11 @@ def test_what_is_no_value_is_refused_in_one_line_and_nothing_is_printed(option, 
     assert refused.stderr.splitlines()[-1].startswith(f"Error: Invalid value for '{option}': ")
 
 
+def test_a_factory_with_arguments_is_refused_with_the_forms_that_are_taken():
+    refused = run("kubernetes", "--image", "petsage", "--release", "1", "--app", "shop:app(1)")
+    assert "package:create_app(), without arguments" in refused.stderr
+
+
 def test_the_job_has_one_name_whatever_the_release_is(manifests):
     assert manifests.object("Job")["metadata"]["name"] == f"{manifests.name}-smoke-test"
     for one in manifests.objects:  # RFC 1123, 63 at most

@@ -66,19 +66,6 @@ def test_each_unit_names_the_file_that_it_is_for():
         assert run("systemd", *options).stdout.startswith(f"# /etc/systemd/system/{name}: ")
 
 
-def test_the_unit_of_the_instances_is_that_of_the_only_one_but_for_what_is_its_own():
-    one, many = (run("systemd", *options).stdout for options in ([], ["--instances"]))
-    lines = [line for line in one.splitlines() if not line.startswith("#")]
-    own = {
-        "Description=PetSage": "Description=PetSage %i",
-        "EnvironmentFile=-/etc/petsage/petsage.env": "EnvironmentFile=/etc/petsage/%i.env",
-        "RuntimeDirectory=petsage": "RuntimeDirectory=petsage-%i",
-    }
-    assert [line for line in many.splitlines() if not line.startswith("#")] == [
-        own.get(line, line) for line in lines
-    ]
-
-
 def test_the_sockets_are_where_the_service_listens_by_default():
     listening = re.findall(r"(?m)^ListenStream=(.*)$", run("systemd", "--socket").stdout)
     assert listening == [str(Config().bind), str(Config().management_bind)]
