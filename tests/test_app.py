@@ -206,7 +206,7 @@ class TestEmbedding:
         with pytest.raises(ValueError, match=f"^/livez does not lead to PetSage: {reason}$"):
             health.init_app(app(), config=config)
 
-    def test_a_rule_that_wins_nothing_is_let_be(self, config):
+    def test_a_rule_that_never_wins_is_accepted(self, config):
         from flask import Flask
 
         app = Flask("shop")
@@ -229,7 +229,7 @@ class TestEmbedding:
 
         assert app.test_client().get(path).status_code == 200
 
-    def test_to_call_it_twice_is_refused(self, config):
+    def test_calling_it_twice_is_refused(self, config):
         from flask import Flask
 
         app = Flask("shop")

@@ -365,7 +365,7 @@ def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
         ("unix:/run/pets.sock:/x?y", "unix:/run/pets.sock:/x?y", "localhost"),
     ],
 )
-def test_a_target_is_read(text: str, url: str, authority: str) -> None:
+def test_a_target_is_parsed(text: str, url: str, authority: str) -> None:
     target = Target.parse(text)
     assert (target.url, target.authority) == (url, authority)
     assert "s3cret" not in url

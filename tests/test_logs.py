@@ -105,7 +105,7 @@ def test_what_a_client_sent_makes_no_line_of_its_own(form, forged):
     line.encode()
 
 
-def test_nor_does_it_in_a_trace(form):
+def test_what_a_client_sent_makes_no_line_in_a_trace_either(form):
     line = form(
         record("Exception", error=raised("no\n2026-11-23T00:00:00 info forged\r\n\x1b[31m"))
     )

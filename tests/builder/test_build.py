@@ -37,7 +37,7 @@ def test_a_draft_writes_nothing(root, request_):
     assert snapshot(root) == before
 
 
-def test_a_feature_is_proven_in_a_copy_and_the_project_has_it_only_then(root, request_):
+def test_a_feature_is_in_the_project_only_after_its_proof_in_a_copy(root, request_):
     def look(copy, features, passed):
         assert snapshot(root).keys() - before.keys() == {
             path for path in snapshot(root) if path.startswith(WORKSPACE)
@@ -104,7 +104,7 @@ def test_the_smoke_test_itself_is_refused(root):
         ("smoke_test_failure", "SmokeTestFailure"),
     ],
 )
-def test_a_name_whose_schema_is_there_is_refused(root, name, noun):
+def test_a_name_whose_schema_exists_already_is_refused(root, name, noun):
     assert refusal(root, Request(name, "d")) == (
         f"there is a schema {noun} already; take another name"
     )

@@ -229,7 +229,7 @@ def test_what_is_red_is_1_and_the_tree_is_as_it_was(root):
     assert snapshot(root) == before
 
 
-def test_a_terminal_that_has_no_lines_gets_ascii(untouched):
+def test_a_terminal_without_line_characters_gets_ascii(untouched):
     command = [sys.executable, "-m", "petsage", "feature", "add", "vet", "--dry-run"]
     done = subprocess.run(
         [*command, "--description", "d", "--requirement", "猫"],

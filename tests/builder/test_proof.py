@@ -147,7 +147,7 @@ def other(b: str) -> str:
 """
 
 
-def test_what_no_tool_finds_is_red_too(written):
+def test_a_fault_that_no_tool_finds_is_red_too(written):
     root = written
     test = project.test_path("pet_birthday")
     append(root, test, "\n\ndef test_no():\n    pytest.skip('no')\n")

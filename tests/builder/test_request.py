@@ -18,7 +18,7 @@ def problems(**changes):
     return list(caught.value.problems)
 
 
-def test_what_is_asked_for_is_loaded_in_its_order():
+def test_a_request_is_loaded_in_its_own_order():
     assert load(requirements=["b", "a"], fields={"pet": "string!", "due": "date"}) == Request(
         "vet", "Finds one", ("b", "a"), (("pet", "string!"), ("due", "date"))
     )
@@ -58,7 +58,7 @@ def test_everything_wrong_is_printed_at_once():
     ]
 
 
-def test_what_is_missing_is_named():
+def test_a_missing_member_is_named():
     with pytest.raises(BuildError) as caught:
         from_json(b"{}")
     assert [line.partition(":")[0] for line in caught.value.problems] == ["feature", "description"]
@@ -127,13 +127,13 @@ def test_the_same_field_twice_is_refused():
         b"\x00",
     ],
 )
-def test_what_is_no_json_is_refused(text):
+def test_a_request_that_is_no_json_is_refused(text):
     with pytest.raises(BuildError, match="the request is not JSON: "):
         from_json(text)
 
 
 @pytest.mark.parametrize("text", [b"[]", b'"vet"', b"null", b"1"])
-def test_json_that_is_no_object_is_refused(text):
+def test_a_request_that_is_no_json_object_is_refused(text):
     with pytest.raises(BuildError, match="must be a JSON object with feature, description"):
         from_json(text)
 
@@ -252,7 +252,7 @@ def test_a_field_can_be_an_object_in_json_schemas_words(words):
         ({"type": "datetime", "examples": ["2024-02-29T12:00:00"]}, "examples: does not come back"),
     ],
 )
-def test_a_word_that_means_nothing_is_refused(words, message):
+def test_a_wrong_keyword_or_value_of_a_field_is_refused(words, message):
     problem, *_ = problems(fields={"pet": words})
     assert problem.startswith(
         f"fields.pet.{message}" if ": " in message else f"fields.pet: {message}"
@@ -265,7 +265,7 @@ def test_no_more_than_ten_problems_are_printed():
     assert (len(lines), lines[-1]) == (11, "and 3990 more")
 
 
-def test_what_the_builder_writes_beside_a_request_is_no_part_of_it():
+def test_the_files_that_the_builder_writes_beside_a_request_are_ignored():
     request = load(requirements=["b"], fields={"pet": {"type": "string!", "maxLength": 3}})
     assert from_json(json.dumps(request.to_json() | {"files": {"a": "b"}}).encode()) == request
 

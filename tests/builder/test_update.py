@@ -81,7 +81,7 @@ def keep(root):
 
 
 @pytest.mark.parametrize("also", [(), ("At noon",)])
-def test_whoever_has_kept_a_requirement_can_ask_for_more(built, request_, also):
+def test_after_a_requirement_is_kept_another_one_can_be_requested(built, request_, also):
     keep(built)
     more = dataclasses.replace(request_, requirements=("At noon", "In winter"))
     update(built, more)
@@ -97,7 +97,7 @@ def test_whoever_has_kept_a_requirement_can_ask_for_more(built, request_, also):
         assert "is edited where the request changes it" in refusal(built, least)
 
 
-def test_a_first_requirement_can_be_asked_for_where_the_service_is_written(bare, request_):
+def test_a_first_requirement_can_be_requested_after_the_service_is_written(bare, request_):
     bare_request = dataclasses.replace(request_, requirements=())
     project.write(bare, rendered(bare_request).contents)
     edit(bare, SERVICE, "    return given\n", "    return keep(given)\n")
@@ -106,7 +106,7 @@ def test_a_first_requirement_can_be_asked_for_where_the_service_is_written(bare,
     assert code.endswith('join(OPEN)}")\n\n    return keep(given)\n')
 
 
-def test_what_is_red_after_a_change_leaves_the_tree_as_it_was(built, changed):
+def test_a_change_with_a_red_proof_leaves_the_tree_as_it_was(built, changed):
     assert refusal(built, changed, red) == "it is red"
 
 
@@ -183,5 +183,5 @@ def test_a_requirement_whose_test_is_gone_is_red(built):
             build.verify(built, name)
 
 
-def test_where_nothing_was_built_there_is_nothing_to_verify(bare):
+def test_a_project_without_features_has_nothing_to_verify(bare):
     assert build.verify(bare, None) == {}

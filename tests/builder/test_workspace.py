@@ -143,7 +143,7 @@ def as_others(root, command):
     return subprocess.run([*others, *command], cwd=root, capture_output=True, text=True, env=env)
 
 
-def test_two_builders_at_once_are_one_and_a_refusal(bare):
+def test_of_two_builders_at_once_one_is_refused(bare):
     before = snapshot(bare)
     with workspace.locked(bare, FEATURE):
         with (

@@ -540,7 +540,7 @@ def test_a_short_password_is_not_revealed_by_the_gaps_it_leaves(site: Path) -> N
         ("http", "#expect=body=ok", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
     ],
 )
-def test_an_answer_that_ends_at_any_byte_but_its_last_is_none(
+def test_an_answer_that_ends_before_its_last_byte_is_a_failure(
     scheme: str, options: str, whole: bytes
 ) -> None:
     ends = range(len(whole) + 1)

@@ -217,7 +217,7 @@ def test_a_redirect_that_leads_nowhere_here_is_an_answer(web: _Server, place: st
     assert web.asked == ["/raw"]
 
 
-def test_what_is_not_http_is_said_without_the_peers_own_words() -> None:
+def test_an_answer_that_is_not_http_is_reported_without_the_peers_own_words() -> None:
     with server(lambda connection: connection.sock.sendall(connection.request)) as echo:
         assert verdict(f"{echo.url}/s3cret", "s3cret") == "answered what is not HTTP"
 

@@ -219,7 +219,7 @@ def test_a_token_in_the_query_of_a_target_is_in_no_report_of_a_smoke_test(tmp_pa
     assert "s3cret" not in (tmp_path / "junit.xml").read_text()
 
 
-def test_of_a_secret_with_several_lines_each_is_one() -> None:
+def test_each_line_of_a_secret_is_a_secret() -> None:
     with peer(_loud_redis) as port:  # of which the check reads a line
         reason = verdict(f"redis://:first%0D%0As3cond@127.0.0.1:{port}", "first")
     assert reason.endswith("***")

@@ -168,7 +168,7 @@ _HOSTILE = ["", "a b", 'x"\n    privileged: true #', "x\n", "$name", "é", "-x",
         *(("--app", value) for value in ("shop", "shop:", ":app", "shop:app(1)", "a/b:c")),
     ],
 )
-def test_what_is_no_value_is_refused_in_one_line_and_nothing_is_printed(option, value):
+def test_a_wrong_value_is_refused_in_one_line_and_nothing_is_printed(option, value):
     given = ["--image", "petsage", "--release", "1", option, value]
     refused = run("kubernetes", *given)
     assert (refused.exit_code, refused.stdout) == (2, "")

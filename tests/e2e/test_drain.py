@@ -114,7 +114,7 @@ def test_what_a_worker_has_not_yet_accepted_is_served_before_it_goes(serve, tmp_
             assert [answer.result(20)[-3:] for answer in answers] == [b"ok\n"] * 10
 
 
-def test_what_comes_after_that_is_refused_and_can_go_elsewhere(serve, tmp_path):
+def test_a_connection_after_the_listener_is_closed_is_refused_and_can_go_elsewhere(serve, tmp_path):
     with serve(drain_seconds=0) as service, ThreadPoolExecutor(1) as clients:
         slow = clients.submit(ask, service, tmp_path, "tcp", tmp_path / "gate")
         wait_until(lambda: connections(service, tmp_path, "tcp") >= 1)
@@ -131,7 +131,7 @@ def test_what_comes_after_that_is_refused_and_can_go_elsewhere(serve, tmp_path):
         assert slow.result(10)[-3:] == b"ok\n"
 
 
-def test_a_client_that_says_nothing_does_not_hold_up_the_stop(serve):
+def test_a_silent_client_does_not_hold_up_the_stop(serve):
     with serve(drain_seconds=0, graceful_seconds=60) as service:
         host, _, port = service.main.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))):

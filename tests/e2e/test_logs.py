@@ -197,7 +197,7 @@ def unread(folder, application, workers=1):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_what_an_application_prints_for_nobody_stops_no_worker_and_is_printed_whole(tmp_path):
+def test_an_output_that_nobody_reads_stops_no_worker_and_loses_no_part_of_a_line(tmp_path):
     with unread(tmp_path, PRINTS) as (process, main, _):
         for _ in range(100):
             assert get(f"{main}/", timeout=2).data == b"ok"
@@ -238,7 +238,7 @@ def app(environ, start_response):
 """
 
 
-def test_where_a_worker_hangs_that_is_aborted_is_in_the_log(tmp_path):
+def test_the_log_shows_where_an_aborted_worker_hung(tmp_path):
     (tmp_path / "hangs.py").write_text(HANGS)
     with served(tmp_path, "hangs:app", cwd=tmp_path, workers=1, threads=2) as service:
         (worker,) = holders(service, service.main)

@@ -63,7 +63,7 @@ def test_the_three_probes_pass_without_details(site, path):
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/api/v1/openapi.json"])
-def test_the_documents_pass(site, path):
+def test_the_openapi_document_and_the_docs_pass(site, path):
     assert curl(f"{site}{path}")[0].startswith("HTTP/1.1 200")
 
 
@@ -71,7 +71,7 @@ def test_the_documents_pass(site, path):
     "path",
     ["/", "/status", "/metrics", "/livez/workers", "/readyz/", "/docs/../status", "/x%00"],
 )
-def test_all_else_is_the_operators(site, path):
+def test_every_other_url_is_not_found(site, path):
     head, body = curl(f"{site}{path}")
     assert head.split()[1] in ("404", "400")
     assert json.loads(body)["code"] in (404, 400)
@@ -202,7 +202,7 @@ def test_a_log_line_keeps_what_is_utf_8(site, folder, agent):
     wait_until(logged)
 
 
-def test_on_a_host_without_ipv6_the_line_that_fails_is_one_that_can_go():
+def test_the_one_line_that_fails_without_ipv6_can_be_deleted():
     printed = subprocess.check_output([PETSAGE, "deploy", "nginx"], text=True)
     (line,) = [line for line in printed.splitlines() if "[::]" in line]
     assert line == "    listen [::]:80;"
@@ -246,7 +246,7 @@ def test_a_failing_smoke_test_is_not_tried_elsewhere_and_takes_no_other_url_down
         assert all(", " not in json.loads(line)["upstream"] for line in log)
 
 
-def test_one_client_cannot_have_the_smoke_test_run_without_end(tmp_path, service):
+def test_one_client_cannot_run_the_smoke_test_without_limit(tmp_path, service):
     # An nginx of its own: the limit that is used up here would be missing in other tests.
     with nginx(tmp_path, service.main.removeprefix("http://")) as site:
         codes = [get(f"{site}/api/v1/smoke-test") for _ in range(80)]
@@ -308,7 +308,7 @@ def test_a_unix_socket_can_be_the_upstream(tmp_path):
             wait_until(lambda: get(f"{url}/livez").data == b"ok\n")
 
 
-def test_the_proxy_lets_go_of_a_connection_before_gunicorn_does():
+def test_nginx_closes_an_idle_connection_before_gunicorn_does():
     site = subprocess.check_output([PETSAGE, "deploy", "nginx"], text=True)
     proxy = int(re.search(r"\n    keepalive_timeout (\d+)s;", site)[1])
     assert proxy < KEEPALIVE_SECONDS

@@ -189,7 +189,7 @@ def test_a_management_listener_for_others_answers_to_every_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "PATH_INFO", "REMOTE_ADDR"])
-def test_a_header_that_is_named_like_a_servers_variable_is_a_clients(service, name):
+def test_a_header_that_is_named_like_a_variable_of_the_server_changes_nothing(service, name):
     assert get(f"{service.main}/livez", headers={name: "/elsewhere"}).data == b"ok\n"
     assert get(f"{service.management}/livez", headers={name: "/elsewhere"}).data == b"ok\n"
 

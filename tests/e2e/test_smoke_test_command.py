@@ -429,20 +429,20 @@ def test_a_proxy_is_asked_for_the_whole_url_or_for_a_tunnel(authority: Authority
     assert "saw the proxy answered 407 asking the proxy" in finished.stdout
 
 
-def test_a_proxy_of_the_environment_is_not_used_and_that_is_said() -> None:
+def test_a_proxy_of_the_environment_is_not_used_and_a_note_says_so() -> None:
     with server(says(answer())) as pets:
         finished = smoke_test(pets.url, "--instances", 1, http_proxy="http://127.0.0.1:1")
     assert finished.returncode == 0
     assert finished.stderr == "NOTE: the proxy of http_proxy is not used: give it as --proxy\n"
 
 
-def test_an_ipv6_host_is_overridden_as_curl_takes_it() -> None:
+def test_an_ipv6_host_is_overridden_in_the_form_of_curl() -> None:
     with server(says(answer())) as pets:
         given = ("--resolve", f"[::1]:{pets.port}:127.0.0.1", "--instances", 1)
         assert smoke_test(f"http://[::1]:{pets.port}", *given).returncode == 0
 
 
-def test_what_is_wrong_with_an_expectation_is_said_before_anything_is_asked() -> None:
+def test_a_wrong_expectation_is_refused_before_anything_is_asked() -> None:
     target = "http://127.0.0.1:1"
     is_refused("did you mean status?", target, "--expect", "stauts=200")
     is_refused("status=200-299", target, "--expect", "status=2xx")

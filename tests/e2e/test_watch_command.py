@@ -77,7 +77,7 @@ def test_a_signal_ends_it_with_what_is_known(number, options, code):
 @pytest.mark.parametrize(
     ("answered", "code", "verdict"), [(4, 0, "proven"), (0, 5, "inconclusive")]
 )
-def test_a_second_signal_waits_for_no_answer_and_what_gave_none_is_not_proven(
+def test_after_a_second_signal_no_answer_is_waited_for_and_an_unanswered_target_is_not_proven(
     answered, code, verdict
 ):
     with losing(dict.fromkeys(range(answered + 1, 1000), "timed out")) as server:

@@ -93,7 +93,7 @@ def test_all_workers_killed_at_once_come_back(service):
     assert whole(service)
 
 
-def test_a_stopped_worker_that_goes_on_finds_its_place(service):
+def test_a_worker_that_was_stopped_goes_on_at_its_listener(service):
     for worker in service.workers():
         os.kill(worker, signal.SIGSTOP)
         os.kill(worker, signal.SIGCONT)
@@ -142,7 +142,7 @@ def test_a_usr2_child_that_is_sent_away_takes_no_readiness_from_its_parent(folde
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_worker_that_is_stopped_while_it_boots_goes_without_a_trace(folder, number):
+def test_a_worker_that_is_stopped_while_it_boots_leaves_nothing_behind(folder, number):
     (folder / "slow.py").write_text("import time\ntime.sleep(1)\nfrom odd import app\n")
     with served(folder, "slow:app", cwd=folder, workers=1, drain_seconds=0) as service:
         before = set(service.workers())
@@ -363,7 +363,7 @@ def test_no_probe_becomes_a_request_to_the_application(folder):
         assert get(f"{service.main}/own").data == b"/own"
 
 
-def test_an_unlinked_unix_socket_is_found(folder, tmp_path):
+def test_an_unlinked_unix_socket_fails_readiness(folder, tmp_path):
     main = tmp_path / "main.sock"
     with served(folder, "odd:app", cwd=folder, bind=f"unix:{main}") as service:
         main.unlink()

@@ -145,7 +145,9 @@ def test_an_application_that_disables_all_loggers_silences_nothing_of_petsages(t
         wait_until(lambda: logged("gunicorn.error", str(killed)))
 
 
-def test_what_hides_its_application_is_one_warning_that_says_how_to_hand_it_over(tmp_path):
+def test_middleware_that_hides_its_application_is_one_warning_that_says_how_to_hand_it_over(
+    tmp_path,
+):
     (tmp_path / "hidden.py").write_text(
         "from flask import Flask\nfrom petsage import health\n"
         "inner = Flask('inner')\nhealth.init_app(inner)\n"

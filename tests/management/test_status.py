@@ -137,7 +137,7 @@ def test_options_is_no_probe_and_an_error_is_entered_as_one(operator):
     assert [(e.probe, e.code, e.reason) for e in ledger.entries()] == [("live", 500, "")]
 
 
-def test_to_show_the_page_is_no_probe_and_latches_nothing(operator, scoreboard):
+def test_showing_the_page_is_no_probe_and_latches_nothing(operator, scoreboard):
     client = operator(check())
     for _ in range(3):
         assert client.get("/status", headers=JSON).json["ledger"] == []
@@ -213,7 +213,7 @@ def test_of_a_check_that_hangs_after_an_hour_of_passes_log_page_and_metrics_agre
     subject.go.set()
 
 
-def test_how_long_is_not_shown_of_a_status_that_another_probe_got(operator, clock):
+def test_the_duration_of_a_status_that_another_probe_got_is_not_shown(operator, clock):
     subject = Subject()
     client = operator(check(run=subject, fresh_seconds=25, timeout_seconds=20))
     client.get("/status")

@@ -152,7 +152,7 @@ def test_an_answer_that_comes_after_its_address_has_vanished_counts_no_more() ->
     assert [(row.address, row.breach) for row in record.rows] == [("B", None)]
 
 
-def test_who_is_wrong_is_named_with_the_time_when_it_was_seen() -> None:
+def test_a_wrong_instance_is_named_with_the_time_when_it_was_seen() -> None:
     record = Record(RolloutPlan(targets=(PETS,), release="2", instances=1), PETS)
     for at, finding in ((1.0, found("1", "old")), (4.5, found("2", "new"))):
         record.begin()

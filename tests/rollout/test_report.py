@@ -196,7 +196,7 @@ def test_the_live_table_shows_who_has_not_answered_yet() -> None:
     ]
 
 
-def test_the_live_table_is_drawn_over_itself_now_and_then() -> None:
+def test_the_live_table_is_redrawn_in_place_at_intervals() -> None:
     now, written = [0.0], []
     table = Table(written.append, lambda: (80, 24), lambda: now[0])
     table.found(good("A"))

@@ -135,7 +135,7 @@ def test_a_breach_that_is_not_retryable_ends_it_at_once(ill: Answer) -> None:
     assert (outcome.kind, outcome.rounds) == (Kind.WRONG, 1)
 
 
-def test_a_name_that_is_not_found_is_waited_for() -> None:
+def test_a_name_that_does_not_resolve_yet_is_waited_for() -> None:
     def unknown() -> Iterable[str]:
         raise refused()
         yield ""
@@ -296,7 +296,7 @@ def test_a_target_that_hangs_when_time_is_up_is_named_beside_the_best_streak() -
     assert str(outcome.breach) == reported.format(PETS.url, waited)
 
 
-def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
+def test_releases_are_judged_over_the_latest_answers_when_time_is_up() -> None:
     for first, second, kind in (("2", "1", Kind.RELEASE), ("1", "2", Kind.INCONCLUSIVE)):
         clock = WaitingClock()
         get = by_address(A=in_turn(good(first), good(second)), B=cut_short(clock, good()))
@@ -314,14 +314,14 @@ def test_releases_are_judged_over_what_stands_when_time_is_up() -> None:
         assert [row.release for row in outcome.answers] == [second, "2"]
 
 
-def test_a_mix_behind_one_address_stands_when_time_is_up() -> None:
+def test_a_mix_behind_one_address_is_the_verdict_when_time_is_up() -> None:
     clock = WaitingClock()
     get = cut_short(clock, good("1", "a"), good("2", "b"))
     outcome = run(get, clock=clock, instances=2, wait_seconds=4)
     assert (outcome.kind, outcome.rounds) == (Kind.RELEASE, 2)
 
 
-def test_what_is_refused_near_the_deadline_is_not_cut() -> None:
+def test_a_connection_that_is_refused_near_the_deadline_is_not_cut() -> None:
     outcome = run(in_turn(good("1"), refused()), release="2", wait_seconds=2)
     assert outcome.kind is Kind.UNREACHED
 
