@@ -19,7 +19,7 @@ from petsage.address import Address
 from petsage.errors import nearest
 from petsage.smoke_test import PATH
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 64 * 1024
 """So much of a body is read at most, and one byte more, which shows that it is longer."""
 
 KEPT_CONNECTIONS = 4
@@ -138,7 +138,7 @@ class Answer:
     headers: Mapping[str, str]
     """The names are in lower case; the values of one name are joined by commas (RFC 9110, 5.3)."""
     body: bytes
-    """Its first `MAX_BODY_BYTES`, and a byte more if there is more; empty if it was not read."""
+    """Its first `MAX_ANSWER_BYTES`, and a byte more if there is more; empty if it was not read."""
     seconds: float
 
 
@@ -283,8 +283,8 @@ def _final(wire: sockets.Wire) -> HTTPResponse:
 
 
 def _body(response: HTTPResponse) -> bytes:
-    body = response.read(MAX_BODY_BYTES + 1)
-    if response.length and len(body) <= MAX_BODY_BYTES:  # read() accepts an end that is too early
+    body = response.read(MAX_ANSWER_BYTES + 1)
+    if response.length and len(body) <= MAX_ANSWER_BYTES:  # read() accepts an end that is too early
         raise IncompleteRead(body, response.length)
     return body
 

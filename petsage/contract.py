@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from petsage.client import MAX_BODY_BYTES, Answer
+from petsage.client import MAX_ANSWER_BYTES, Answer
 from petsage.errors import nearest
 from petsage.json_text import read_json
 from petsage.printable import ascii_line
@@ -237,9 +237,9 @@ def _body(answer: Answer) -> Breach | None:
 
 
 def _too_long(answer: Answer) -> Breach | None:
-    if len(answer.body) <= MAX_BODY_BYTES:
+    if len(answer.body) <= MAX_ANSWER_BYTES:
         return None
-    return wrong("body", f"at most {MAX_BODY_BYTES} bytes", "more")
+    return wrong("body", f"at most {MAX_ANSWER_BYTES} bytes", "more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from petsage import create_app
-from petsage.client import MAX_BODY_BYTES, Answer, Client, NoAnswer, Target
+from petsage.client import MAX_ANSWER_BYTES, Answer, Client, NoAnswer, Target
 from petsage.config import Config
 from petsage.smoke_test import PATH
 from petsage.sockets import MAX_RECEIVED_BYTES
@@ -231,8 +231,8 @@ def test_a_peer_that_lies_about_lengths_gets_one_error_and_little_memory(
 
 @pytest.mark.parametrize("size", [b"ffffffffffffffff", b"7fffffffffffffff", b"20000"])
 def test_a_huge_chunk_is_read_to_the_bound(size: bytes) -> None:
-    with server(says(CHUNKED + size + b"\r\n" + bytes(MAX_BODY_BYTES + 9))) as served:
-        assert len(get(served.url).body) == MAX_BODY_BYTES + 1
+    with server(says(CHUNKED + size + b"\r\n" + bytes(MAX_ANSWER_BYTES + 9))) as served:
+        assert len(get(served.url).body) == MAX_ANSWER_BYTES + 1
 
 
 def test_a_body_that_nothing_judges_is_not_read() -> None:
@@ -263,7 +263,7 @@ def test_no_more_of_a_body_is_read_than_its_bound(head: str) -> None:
 
     with server(script) as served:
         found = get(served.url)
-    assert len(found.body) == MAX_BODY_BYTES + 1
+    assert len(found.body) == MAX_ANSWER_BYTES + 1
     assert len(sent) < 50
 
 

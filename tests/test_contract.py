@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from petsage.client import MAX_BODY_BYTES, Answer
+from petsage.client import MAX_ANSWER_BYTES, Answer
 from petsage.contract import (
     SMOKE_TEST_CONTRACT,
     Source,
@@ -73,7 +73,10 @@ def test_what_is_not_as_expected_is_named_exactly(text: str, words: str) -> None
         (b'{"status":"DOWN","status":"UP"}', "saw no JSON: a key twice"),
         (b"\xff", "saw no JSON: not UTF-8"),
         (b"[" * 60000, "saw no JSON: nested too deeply"),
-        (b" " * (MAX_BODY_BYTES + 1), f"body: expected at most {MAX_BODY_BYTES} bytes, saw more"),
+        (
+            b" " * (MAX_ANSWER_BYTES + 1),
+            f"body: expected at most {MAX_ANSWER_BYTES} bytes, saw more",
+        ),
     ],
 )
 def test_json_is_read_strictly_and_to_a_bound(body: bytes, words: str) -> None:

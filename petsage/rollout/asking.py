@@ -13,8 +13,8 @@ from petsage.client import Answer, NoAnswer, Target
 from petsage.clock import Clock
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
-from petsage.rollout.record import BATCH, Record
-from petsage.rollout.verdict import NONE_YET, Finding, at_address, judge, judge_failure
+from petsage.rollout.record import BATCH, TargetRecord
+from petsage.rollout.verdict import NONE_YET, Finding, judge, judge_failure
 
 Get = Callable[[Target, tuple[str, ...], float], Answer]
 """Asks one of a target's addresses, within so many seconds, as `petsage.client.Client.get` does."""
@@ -39,7 +39,7 @@ class Progress:
     """Is called in the thread that runs the rollout. This class ignores every call."""
 
     def found(self, finding: Finding) -> None:
-        """An address is being asked: the finding is `cut`. Or it has answered."""
+        """An address is being asked: the finding is `pending`. Or it has answered."""
 
     def idle(self) -> None:
         """No result has come for a while."""
@@ -60,14 +60,14 @@ class Asking:
     requests: int = 0
     limited: set[Target] = field(default_factory=set)
     """The targets that have answered 429: from then on each gets one request at a time."""
-    _jobs: dict[int, tuple[Record, Finding, float]] = field(default_factory=dict)
+    _jobs: dict[int, tuple[TargetRecord, Finding, float]] = field(default_factory=dict)
     """The jobs that are under way, by their numbers, each with its beginning and with the finding
     that stands for it if it does not end in time."""
-    _under_way: Counter[Record] = field(default_factory=Counter)
+    _under_way: Counter[TargetRecord] = field(default_factory=Counter)
     """How many of them there are for each target."""
 
     def __post_init__(self) -> None:
-        self.records = [Record(self.plan, target) for target in self.plan.targets]
+        self.records = [TargetRecord(self.plan, target) for target in self.plan.targets]
         self._began = self.clock.now()
         self._numbers = itertools.count()
         self._pool = Pool[tuple[int, _Result]]()
@@ -85,7 +85,7 @@ class Asking:
 
     def run_round(self) -> None:
         """Returns when all have answered, or raises what a job or a signal handler raises: then the
-        findings of those that have not answered are `cut`."""
+        findings of those that have not answered are `pending`."""
         try:
             for record in self.records:
                 record.begin()
@@ -105,9 +105,9 @@ class Asking:
             for record in self.records:
                 record.end(now)
 
-    def _submit(self, record: Record, address: str, work: Callable[[float], _Result]) -> None:
+    def _submit(self, record: TargetRecord, address: str, work: Callable[[float], _Result]) -> None:
         number, now = next(self._numbers), self.elapsed()
-        none_yet = Finding(record.target.url, address, NONE_YET, cut=True)
+        none_yet = Finding(record.target.url, address, NONE_YET, pending=True)
         self._jobs[number] = record, none_yet, now
         self._under_way[record] += 1
         self.progress.found(none_yet)
@@ -118,18 +118,18 @@ class Asking:
         self._under_way[record] -= 1
         if isinstance(result, Finding):
             record.add(result, self.elapsed())
-            if not result.cut:
+            if not result.pending:
                 self.progress.found(result)
             if not self._under_way[record]:
                 self._ask_more(record)
         else:
             self._resolved(record, result)
 
-    def _resolved(self, record: Record, addresses: tuple[str, ...]) -> None:
+    def _resolved(self, record: TargetRecord, addresses: tuple[str, ...]) -> None:
         record.resolved(addresses)
         self._ask_more(record)
 
-    def _ask_more(self, record: Record) -> None:
+    def _ask_more(self, record: TargetRecord) -> None:
         target = record.target
         for address in record.to_ask(1 if target in self.limited else self._batch):
             self.requests += 1
@@ -142,9 +142,7 @@ class Asking:
         self, target: Target, addresses: tuple[str, ...], address: str, seconds: float
     ) -> Finding:
         """What the first of `addresses` that accepts a connection answers."""
-        plan, answer = self.plan, self.get(target, addresses, seconds)
-        finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
-        return at_address(finding, target, address, answer.address)
+        return judge(self.plan, target, address, self.get(target, addresses, seconds))
 
     def _within_limit(
         self, target: Target, address: str, asked_at: float, work: Callable[[float], _Result]
@@ -157,7 +155,7 @@ class Asking:
                 break
             if pause >= self.left():  # that the prover is too fast is no breach of the service
                 waited = self.elapsed() - asked_at
-                return replace(result, cut=bool(self.plan.wait_seconds), seconds=waited)
+                return replace(result, pending=bool(self.plan.wait_seconds), seconds=waited)
             self.limited.add(target)
             self.clock.wait(threading.Event(), pause)
         return result
@@ -175,8 +173,7 @@ class Asking:
             except NoAnswer as raised:
                 error = raised
         late = isinstance(error.__cause__, TimeoutError | None)
-        cut = late and seconds < plan.timeout_seconds
-        finding = judge_failure(error, plan.wait_seconds if cut else seconds)
-        waited = self.elapsed() - asked_at if cut else None
-        finding = replace(finding, seconds=waited, cut=cut)
-        return at_address(finding, target, address, error.address)
+        if not late or seconds == plan.timeout_seconds:
+            return judge_failure(target, address, error, seconds)
+        finding = judge_failure(target, address, error, plan.wait_seconds)
+        return replace(finding, seconds=self.elapsed() - asked_at, pending=True)

@@ -101,4 +101,4 @@ def _progress(several_rounds: bool) -> Progress:
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
     if is_terminal(sys.stderr) and not plain:
         return progress.Table(err, shutil.get_terminal_size, time.monotonic)
-    return progress.Lines(err) if several_rounds else Progress()
+    return progress.RoundLines(err) if several_rounds else Progress()

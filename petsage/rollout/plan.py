@@ -29,7 +29,7 @@ class RolloutPlan:
     """For the whole rollout. With 0 it does not wait: the first breach ends it."""
 
     @property
-    def requests(self) -> int:
+    def max_requests(self) -> int:
         """How many requests a round may send to each target to find all instances.
 
         With N instances behind a balancer that picks at random, n requests miss one of them with a

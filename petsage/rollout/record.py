@@ -86,7 +86,7 @@ class AddressRecord:
         """The instances that have answered in it; "" stands for those without a name."""
         self.broken: Finding | None = None
         """The latest finding with a breach; a good one may have come after it."""
-        self.cut: Finding | None = None
+        self.pending: Finding | None = None
         """The first finding that says that an ask was not answered in time."""
         self._since_new = 0
         self._before = self._number
@@ -97,7 +97,7 @@ class AddressRecord:
         return self._number - self._before
 
     def add(self, finding: Finding, at: float, most: int) -> None:
-        """Counts a finding that is not `cut`; remembers the last `most` instances."""
+        """Counts a finding that is not `pending`; remembers the last `most` instances."""
         self._number += 1
         self.broken = finding if finding.breach else self.broken
         name = finding.instance
@@ -127,7 +127,7 @@ class AddressRecord:
         """The finding that stands for this address: one with a breach, or else the latest."""
         findings = self.findings(now)
         broken = self.broken or next((finding for finding in findings if finding.breach), None)
-        return broken or (findings[0] if findings else self.cut)
+        return broken or (findings[0] if findings else self.pending)
 
     def until_all_seen(self) -> int:
         """How many more answers must bring no new instance, until all count as seen."""
@@ -152,7 +152,7 @@ class AddressRecord:
         )
 
 
-class Record:
+class TargetRecord:
     """What is known of a target."""
 
     def __init__(self, plan: RolloutPlan, target: Target) -> None:
@@ -197,11 +197,11 @@ class Record:
 
     def add(self, finding: Finding, at: float) -> None:
         """Counts a finding, `at` seconds after the rollout began."""
-        if not (finding.address or finding.cut):  # it may say that the name does not resolve
+        if not (finding.address or finding.pending):  # it may say that the name does not resolve
             self._ask_at(("",))
-        if finding.cut:
+        if finding.pending:
             known = self._known.setdefault(finding.address, AddressRecord())
-            known.cut = known.cut or finding
+            known.pending = known.pending or finding
         elif finding.address in self._asked:
             most = max(MOST_INSTANCES, self._plan.instances)
             self._asked[finding.address].add(finding, at, most)
@@ -222,7 +222,7 @@ class Record:
         missing = self._plan.instances and self._plan.instances - len(self._names())
         if missing > 0:
             asked, addresses = self._requests(), list(self._asked)
-            number = min(missing, self._plan.requests - asked, batch)
+            number = min(missing, self._plan.max_requests - asked, batch)
             return [addresses[(asked + turn) % len(addresses)] for turn in range(number)]
         needed = {
             address: min(self._needed(known), batch) for address, known in self._asked.items()
@@ -263,8 +263,8 @@ class Record:
         if breach:
             self.rows.append(Finding(self.target.url, EVERY, breach))
         self.breaches += [row.breach for row in self.rows if row.breach]
-        cut = [known.cut for known in self._known.values() if known.cut]
-        late = [finding for finding in cut if finding not in self.rows]
+        pending = [known.pending for known in self._known.values() if known.pending]
+        late = [finding for finding in pending if finding not in self.rows]
         self.late = [f"{finding} for {finding.seconds or 0:.1f} s" for finding in late]
 
     def _instances_breach(self) -> Breach | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from http.client import IncompleteRead
 
 from petsage.client import Answer, NoAnswer, Target
-from petsage.contract import SMOKE_TEST_CONTRACT, Breach, Contract, Kind, Source, first_breach
+from petsage.contract import Breach, Kind, Source, first_breach
 from petsage.printable import LIMIT, ascii_line
+from petsage.rollout.plan import RolloutPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Finding:
     instance: str = ""
     seconds: float | None = None
     """How long the answer took; or, if there is none, how long it was waited for."""
-    cut: bool = False
+    pending: bool = False
     """Whether there is no answer because the rollout's time is up, or was not waited for yet."""
     seconds_ago: float | None = None
     """How old it is, if it comes from an earlier round."""
@@ -44,19 +45,15 @@ EVERY = "all answers"
 NONE_YET = Breach(Kind.UNREACHED, "time", "an answer", "none yet", retryable=True)
 
 
-def judge(
-    answer: Answer,
-    release: str = "",
-    max_latency_seconds: float | None = None,
-    contract: Contract = SMOKE_TEST_CONTRACT,
-) -> Finding:
-    """Judges an answer by the contract. The finding has no target yet: `at_address` adds it.
+def judge(plan: RolloutPlan, target: Target, address: str, answer: Answer) -> Finding:
+    """Judges an answer of one of the target's addresses by the contract and the latency.
 
     The release is judged over all answers of a target, by `judge_releases`. Here it only decides
     that a breach of another release is retryable: that release may still be replaced.
     """
+    contract = plan.contract
     breach = first_breach(answer, contract.parts)
-    at_most = max_latency_seconds or math.inf
+    at_most = plan.max_latency_seconds or math.inf
     if not breach and answer.seconds > at_most:
         seen = f"{answer.seconds:.3f} s"
         breach = Breach(Kind.WRONG, "latency", f"at most {at_most:g} s", seen, retryable=True)
@@ -65,9 +62,10 @@ def judge(
         "" if breach and source.kind == "body" else _text_at(source, answer)
         for source in (contract.release_from, contract.instance_from)
     )
-    if breach and release and carried and carried != ascii_line(release):
+    if breach and plan.release and carried and carried != ascii_line(plan.release):
         breach = replace(breach, retryable=True)
-    return Finding("", "", breach, answer.status, carried, instance, answer.seconds)
+    breach = breach and _at_peer(breach, target, address, answer.address)
+    return Finding(target.url, address, breach, answer.status, carried, instance, answer.seconds)
 
 
 def _text_at(source: Source, answer: Answer) -> str:
@@ -79,9 +77,17 @@ def _text_at(source: Source, answer: Answer) -> str:
     return f"{text} ({zlib.crc32(repr(source.value(answer)).encode()):08x})"
 
 
-def judge_failure(error: NoAnswer, seconds: float) -> Finding:
-    """Judges a request that got no answer within `seconds`. The finding has no target yet."""
-    return Finding("", "", _unanswered(error, seconds))
+def judge_failure(target: Target, address: str, error: NoAnswer, seconds: float) -> Finding:
+    """Judges a request that got no answer within `seconds`."""
+    breach = _at_peer(_unanswered(error, seconds), target, address, error.address)
+    return Finding(target.url, address, breach)
+
+
+def _at_peer(breach: Breach, target: Target, address: str, peer: str) -> Breach:
+    """The breach without secrets of the URL. It names the peer, if nothing else does."""
+    seen = target.hidden(breach.seen)
+    named = peer in ("", address, target.host)
+    return replace(breach, seen=seen if named else f"{seen} at {peer}")
 
 
 def _unanswered(error: NoAnswer, seconds: float) -> Breach:
@@ -113,14 +119,6 @@ def _unreached(where: str, expected: str, seen: str, retryable: bool = True) -> 
 def system_message(error: OSError) -> str:
     """The system's words for an error, without the line of Python's own source."""
     return ascii_line(re.sub(r" \(_ssl\.c:\d+\)", "", str(error.strerror or error)))
-
-
-def at_address(finding: Finding, target: Target, address: str, peer: str) -> Finding:
-    """The finding with its target and address; a breach names the peer where they do not."""
-    breach = finding.breach and replace(finding.breach, seen=target.hidden(finding.breach.seen))
-    if breach and peer not in ("", address, target.host):
-        breach = replace(breach, seen=f"{breach.seen} at {peer}")
-    return replace(finding, target=target.url, address=address, breach=breach)
 
 
 def judge_releases(findings: Iterable[Finding], release: str = "") -> Breach | None:

@@ -19,8 +19,8 @@ from petsage.rollout.asking import LIMITED, Get, Resolve
 from petsage.rollout.losses import Ask, Loss, Losses
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
-from petsage.rollout.record import Record
-from petsage.rollout.verdict import at_address, judge, judge_failure
+from petsage.rollout.record import TargetRecord
+from petsage.rollout.verdict import judge, judge_failure
 
 RESOLVE_SECONDS = 1
 """How long the addresses of a name are used before it is looked up again."""
@@ -48,7 +48,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.losses = Losses(self.plan.targets)
-        self._records = {target: Record(self.plan, target) for target in self.plan.targets}
+        self._records = {target: TargetRecord(self.plan, target) for target in self.plan.targets}
         self._unproven = set(self.plan.targets)
         self._known: dict[Target, tuple[float, tuple[str, ...]]] = {}
         """The addresses of each target, and when they were looked up."""
@@ -130,13 +130,14 @@ class Watch:
             if plan.every_address and addresses:
                 address, addresses = addresses[0], addresses[:1]
             answer = self.get[kept](target, addresses, plan.timeout_seconds)
-            finding = judge(answer, plan.release, plan.max_latency_seconds, plan.contract)
+            finding = judge(plan, target, address, answer)
             if finding.breach:
                 other = Loss.SERVER if answer.status >= 500 else Loss.WRONG
                 loss = Loss.LIMITED if answer.status == LIMITED else other
         except NoAnswer as error:
-            finding, loss = judge_failure(error, plan.timeout_seconds), _loss(error)
-        return Ask(target, due, late, self.now(), at_address(finding, target, address, ""), loss)
+            finding = judge_failure(target, address, error, plan.timeout_seconds)
+            loss = _loss(error)
+        return Ask(target, due, late, self.now(), finding, loss)
 
     def _addresses(self, target: Target, turn: int) -> tuple[str, ...]:
         """All addresses of a target, each time beginning with another one."""

@@ -82,7 +82,7 @@ def command(
     otherwise those of smoke-test, for the release; 130 or 143 if a signal came before the end
     """
     plan, client, names = target_options.read(**given)
-    lines = watch_report.Lines(err, is_terminal(sys.stderr))
+    lines = watch_report.WatchLines(err, is_terminal(sys.stderr))
     began = datetime.now(UTC)
     with closing(replace(client, keeps=True)) as kept:
         watch = Watch(plan, (client.get, kept.get), names.resolve, SystemClock(), lines)

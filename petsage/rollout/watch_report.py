@@ -61,7 +61,7 @@ def as_json(losses: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
 
 
 @dataclass
-class Lines:
+class WatchLines:
     """A line a second on a terminal; elsewhere only after a loss, a new release or instance."""
 
     write: Callable[[str], object]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from petsage.client import Target
 from petsage.contract import Breach, Kind
 from petsage.rollout.plan import RolloutPlan
-from petsage.rollout.record import MOST_INSTANCES, Record, quiet_answers
+from petsage.rollout.record import MOST_INSTANCES, TargetRecord, quiet_answers
 from petsage.rollout.verdict import Finding
 
 PETS = Target.parse("http://pets")
@@ -38,7 +38,7 @@ def at_random(rng: random.Random, replicas: int) -> Balancer:
     return lambda _number: int(rng.random() * replicas)
 
 
-def good_round(record: Record, answer: Callable[[], Finding]) -> bool:
+def good_round(record: TargetRecord, answer: Callable[[], Finding]) -> bool:
     """Runs a round; returns whether it finds no breach."""
     record.begin()
     record.resolved(("10.0.0.1",))
@@ -62,7 +62,7 @@ def is_lucky(seed: int) -> bool:
         replica = balancer(number)
         return (NEW if number >= turns_at[replica] else OLD)[replica]
 
-    record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), release="2"), PETS)
     for _ in range(3):
         if good_round(record, answer):
             return next(numbers) < max(turns_at)
@@ -78,7 +78,7 @@ def test_a_finished_rollout_is_proven_in_one_round() -> None:
         for balance in (round_robin, at_random):
             balancer = balance(random.Random(replicas), replicas)
             numbers = itertools.count()
-            record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
+            record = TargetRecord(RolloutPlan(targets=(PETS,), release="2"), PETS)
             assert good_round(record, lambda: NEW[balancer(next(numbers))])  # noqa: B023
             assert len(record.seen()) == replicas
             assert next(numbers) < 3 * quiet_answers(replicas)
@@ -113,7 +113,7 @@ def test_an_instance_that_was_wrong_must_be_right_again_or_absent_for_long_enoug
         heard.append(found(release, f"i{name}" if name else "", broken))
         return heard[-1]
 
-    record = Record(RolloutPlan(targets=(PETS,), release="2", instances=instances), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), release="2", instances=instances), PETS)
     for _ in range(70):
         if good_round(record, answer):
             for name in {one.instance for one in heard}:
@@ -125,7 +125,7 @@ def test_an_instance_that_was_wrong_must_be_right_again_or_absent_for_long_enoug
 
 def test_a_new_name_with_every_answer_ends_the_round_and_proves_nothing() -> None:
     numbers = itertools.count()
-    record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), release="2"), PETS)
     assert not good_round(record, lambda: found("2", str(next(numbers))))
     (breach,) = record.breaches
     assert (breach.kind, breach.retryable) == (Kind.INCONCLUSIVE, False)
@@ -133,7 +133,7 @@ def test_a_new_name_with_every_answer_ends_the_round_and_proves_nothing() -> Non
 
 
 def test_new_names_without_an_end_fill_no_memory() -> None:
-    record = Record(RolloutPlan(targets=(PETS,), release="2"), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), release="2"), PETS)
     for number in range(2 * MOST_INSTANCES):
         record.resolved(("10.0.0.1",))
         record.add(found("2", str(number)), number)
@@ -143,7 +143,7 @@ def test_new_names_without_an_end_fill_no_memory() -> None:
 
 
 def test_an_answer_that_comes_after_its_address_has_vanished_counts_no_more() -> None:
-    record = Record(RolloutPlan(targets=(PETS,), every_address=True), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), every_address=True), PETS)
     record.resolved(("A", "B"))
     record.resolved(("B",))
     for address in "AB":
@@ -153,7 +153,7 @@ def test_an_answer_that_comes_after_its_address_has_vanished_counts_no_more() ->
 
 
 def test_a_wrong_instance_is_named_with_the_time_when_it_was_seen() -> None:
-    record = Record(RolloutPlan(targets=(PETS,), release="2", instances=1), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), release="2", instances=1), PETS)
     for at, finding in ((1.0, found("1", "old")), (4.5, found("2", "new"))):
         record.begin()
         record.resolved(("10.0.0.1",))
@@ -166,7 +166,7 @@ def test_a_wrong_instance_is_named_with_the_time_when_it_was_seen() -> None:
 
 
 def test_a_broken_instance_is_remembered_beside_good_ones() -> None:
-    record = Record(RolloutPlan(targets=(PETS,), instances=1), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), instances=1), PETS)
     for finding in (found("2", "ill", broken=True), found("2", "well")):
         record.begin()
         record.resolved(("10.0.0.1",))
@@ -177,7 +177,7 @@ def test_a_broken_instance_is_remembered_beside_good_ones() -> None:
 
 
 def test_a_broken_answer_is_in_the_row_though_a_good_one_came_after_it() -> None:
-    record = Record(RolloutPlan(targets=(PETS,), instances=1), PETS)
+    record = TargetRecord(RolloutPlan(targets=(PETS,), instances=1), PETS)
     record.begin()
     record.resolved(("10.0.0.1",))
     for broken in (True, False):

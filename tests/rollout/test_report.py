@@ -11,7 +11,7 @@ import pytest
 from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
 from petsage.rollout.document import UNFINISHED, write
-from petsage.rollout.progress import Lines, Table
+from petsage.rollout.progress import RoundLines, Table
 from petsage.rollout.record import Sighting
 from petsage.rollout.report import (
     as_annotations,
@@ -67,7 +67,7 @@ def test_json_has_every_row_and_its_breach() -> None:
         "instance": "of A",
         "seconds": 0.003,
         "breach": None,
-        "cut": False,
+        "pending": False,
         "seconds_ago": None,
     }
     assert data["rows"][1]["breach"] == {
@@ -161,7 +161,7 @@ def test_no_report_lets_a_server_begin_a_line_or_a_sequence(report) -> None:
 
 def test_lines_for_a_log_are_printed_only_for_what_is_new() -> None:
     written: list[str] = []
-    lines = Lines(written.append)
+    lines = RoundLines(written.append)
     for rows in ([bad("502")], [bad("503")], [bad(), good("A")], [good()], [good()]):
         lines.round_over(len(written) + 1, rows)
     assert written == [
@@ -185,9 +185,9 @@ def test_the_live_table_shows_who_has_not_answered_yet() -> None:
     now, written = [0.0], []
     table = Table(written.append, lambda: (80, 24), lambda: now[0])
     for address in ("", "A", "B"):
-        table.found(Finding(URL, address, NONE_YET, cut=True))
+        table.found(Finding(URL, address, NONE_YET, pending=True))
     table.found(good("A"))
-    table.found(Finding(URL, "A", NONE_YET, cut=True))
+    table.found(Finding(URL, "A", NONE_YET, pending=True))
     now[0] = 1.0
     table.idle()
     assert written[-1].splitlines()[:2] == [

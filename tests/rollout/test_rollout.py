@@ -193,7 +193,7 @@ def test_a_target_that_answers_429_is_asked_again_one_request_at_a_time() -> Non
 
     class Counts(Progress):
         def found(self, finding: Finding) -> None:
-            under_way[0] += 1 if finding.cut else -1
+            under_way[0] += 1 if finding.pending else -1
             # Requests that were under way at the first 429 end by themselves.
             if at_once or (refused and not under_way[0]):
                 at_once.append(under_way[0])
@@ -417,7 +417,7 @@ def test_rows_stand_in_the_order_of_the_addresses_whoever_answers_first() -> Non
 
     class Seen(Progress):
         def found(self, finding: Finding) -> None:
-            if not finding.cut and finding.address:
+            if not finding.pending and finding.address:
                 answered[finding.address].set()
 
     outcome = run(get, resolve=resolving("ABC"), every_address=True, progress=Seen())
@@ -529,7 +529,7 @@ def test_a_target_that_hangs_holds_up_no_other() -> None:
 
     class Seen(Progress):
         def found(self, finding: Finding) -> None:
-            if not finding.cut:
+            if not finding.pending:
                 seen.add(finding.target)
             if len(seen) == len(many) - hanging:
                 over.set()
@@ -549,7 +549,7 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
 
     class Interrupts(Progress):
         def found(self, finding: Finding) -> None:
-            if not finding.cut:
+            if not finding.pending:
                 raise KeyboardInterrupt
 
     def get(target: Target, _addresses: tuple[str, ...], _seconds: float) -> Answer:
@@ -562,7 +562,7 @@ def test_an_interruption_ends_it_with_what_is_known() -> None:
     outcome = rollout.run()
     over.set()
     assert outcome.kind == 130
-    assert [row.target for row in outcome.rows if not row.cut] == [PETS.url]
+    assert [row.target for row in outcome.rows if not row.pending] == [PETS.url]
     assert breaches(outcome) == [": time: expected an answer, saw none yet"]
     assert outcome.requests == 2
 
@@ -579,7 +579,7 @@ def test_an_interruption_reports_who_is_still_waited_for() -> None:
 
     class Interrupts(Progress):
         def found(self, finding: Finding) -> None:
-            if not finding.cut and finding.address == "A" and next(rounds) == 3:
+            if not finding.pending and finding.address == "A" and next(rounds) == 3:
                 clock.time += 2
                 raise KeyboardInterrupt
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from petsage.client import MAX_BODY_BYTES, Answer, NoAnswer
+from petsage.client import MAX_ANSWER_BYTES, Answer, NoAnswer, Target
 from petsage.contract import Breach, Contract, Kind, Source, expectations, gravest
 from petsage.printable import ascii_line
+from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.verdict import (
     Finding,
     judge,
@@ -21,6 +22,7 @@ from petsage.rollout.verdict import (
 from tests.hostile import BODY
 
 GOOD = json.loads(BODY)
+PETS = Target.parse("http://pets")
 
 
 def answered(body: bytes = BODY, status: int = 200, seconds: float = 0.1, **headers: str) -> Answer:
@@ -28,8 +30,12 @@ def answered(body: bytes = BODY, status: int = 200, seconds: float = 0.1, **head
     return Answer("", status, {k.replace("_", "-"): v for k, v in named.items()}, body, seconds)
 
 
+def judged(answer: Answer, **options: Any) -> Finding:
+    return judge(RolloutPlan(targets=(PETS,), **options), PETS, "", answer)
+
+
 def breach(answer: Answer, **options: Any) -> Breach:
-    found = judge(answer, **options).breach
+    found = judged(answer, **options).breach
     assert found
     return found
 
@@ -42,13 +48,13 @@ def body_breach(body: bytes | dict[str, Any]) -> str:
 
 
 def test_an_answer_as_the_contract_has_it_is_no_breach() -> None:
-    row = judge(answered(petsage_release="2", petsage_instance="a"))
-    assert row == Finding("", "", None, 200, "2", "a", 0.1)
+    row = judged(answered(petsage_release="2", petsage_instance="a"))
+    assert row == Finding(PETS.url, "", None, 200, "2", "a", 0.1)
 
 
 @pytest.mark.parametrize("said", ["application/json; charset=utf-8", "Application/JSON"])
 def test_a_media_type_may_be_written_in_several_ways(said: str) -> None:
-    assert judge(answered(content_type=said)).breach is None
+    assert judged(answered(content_type=said)).breach is None
 
 
 @pytest.mark.parametrize("said", ["text/html", "", "application/jsonp", "text/application/json"])
@@ -115,7 +121,7 @@ def test_a_failed_smoke_test_is_reported_with_the_checks_that_failed() -> None:
         (b"[" * 60000, "nested too deeply"),
         (b'{"status":NaN}', "NaN is no JSON"),
         (b'{"status":' + b"9" * 5000 + b"}", "body: expected JSON"),
-        (bytes(MAX_BODY_BYTES + 1), f"expected at most {MAX_BODY_BYTES} bytes, saw more"),
+        (bytes(MAX_ANSWER_BYTES + 1), f"expected at most {MAX_ANSWER_BYTES} bytes, saw more"),
     ],
 )
 def test_a_wrong_body_is_reported(body: bytes | dict[str, Any], message: str) -> None:
@@ -126,7 +132,7 @@ def test_latency_is_judged_when_all_else_is_well() -> None:
     found = breach(answered(seconds=0.25), max_latency_seconds=0.2)
     assert str(found) == "latency: expected at most 0.2 s, saw 0.250 s"
     assert found.retryable
-    assert judge(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
+    assert judged(answered(seconds=0.2), max_latency_seconds=0.2).breach is None
 
 
 def test_a_breach_of_another_release_is_retryable() -> None:
@@ -141,7 +147,7 @@ def test_what_a_server_says_is_shown_in_one_line_of_printable_ascii(hostile: str
     assert ascii_line(hostile).isascii()
     assert ascii_line(hostile).isprintable()
     body = {**GOOD, hostile: hostile}
-    row = judge(answered(json.dumps(body).encode(), petsage_release=hostile))
+    row = judged(answered(json.dumps(body).encode(), petsage_release=hostile))
     assert f"{row.breach}{row.release}".isprintable()
 
 
@@ -201,7 +207,7 @@ def cut_off(cause: BaseException) -> NoAnswer:
 def test_a_failure_is_named_by_its_cause(
     cause: BaseException, message: str, kind: Kind, retryable: bool
 ) -> None:
-    found = judge_failure(cut_off(cause), 5).breach
+    found = judge_failure(PETS, "", cut_off(cause), 5).breach
     assert found
     assert message in str(found)
     assert (found.kind, found.retryable) == (kind, retryable)
@@ -210,7 +216,7 @@ def test_a_failure_is_named_by_its_cause(
 def test_a_refused_certificate_is_not_retryable() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
-    found = judge_failure(cut_off(cause), 5).breach
+    found = judge_failure(PETS, "", cut_off(cause), 5).breach
     assert str(found) == "certificate: expected a valid one, saw certificate has expired"
     assert found
     assert not found.retryable
@@ -242,7 +248,7 @@ def test_a_mix_is_a_breach_though_no_release_is_expected() -> None:
 def test_releases_that_are_too_long_to_be_printed_still_differ() -> None:
     contract = Contract(expectations(["status=200"]), Source("body"))
     pages = [answered(b"<html>" * 100 + version) for version in (b"1", b"2", b"2")]
-    found = [judge(page, contract=contract) for page in pages]
+    found = [judged(page, contract=contract) for page in pages]
     assert judge_releases(found)
     assert judge_releases(found[1:]) is None
 
@@ -255,7 +261,7 @@ def test_each_answer_must_carry_the_release() -> None:
 
 def test_a_release_may_have_any_printable_character() -> None:
     odd = "v1'\"\\##+"
-    found = judge(answered(petsage_release=odd))
+    found = judged(answered(petsage_release=odd))
     assert judge_releases([found], odd) is None
     assert not breach(answered(b"{}", petsage_release=odd), release=odd).retryable
 
