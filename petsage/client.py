@@ -61,34 +61,34 @@ class Target:
     """Where to connect to; None if its name has to be looked up."""
 
     @classmethod
-    def parse(cls, text: str, path: str = PATH) -> "Target":
-        """Reads `http://HOST[:PORT][/PATH]`, `https://…` or `unix:/SOCKET[:/PATH]`; `path` is that
-        of a target that has none.
+    def parse(cls, text: str, root: str = PATH) -> "Target":
+        """Reads `http://HOST[:PORT][/PATH]`, `https://…` or `unix:/SOCKET[:/PATH]`. Without a path
+        it is the smoke test's; `root` is what the path `/` of a URL stands for.
 
         Raises `ValueError` that says what would be right and repeats nothing of the text."""
         if not re.fullmatch(r"[!-~]+", text):
             raise ValueError("a target must be printable ASCII: percent-encode spaces and the rest")
         if text.startswith("unix:"):
-            return cls._of_unix(text.removeprefix("unix:"), path)
+            return cls._of_unix(text.removeprefix("unix:"))
         scheme, colon, _ = text.partition("://")
         if not colon:
             raise ValueError("a target must begin with http://, https:// or unix:/")
         if scheme.lower() not in _PORTS:
             raise ValueError(f"unknown scheme{nearest(scheme, (*_PORTS, 'unix'))}")
-        return cls._of_url(text, path)
+        return cls._of_url(text, root)
 
     @classmethod
-    def _of_unix(cls, text: str, default_path: str) -> "Target":
+    def _of_unix(cls, text: str) -> "Target":
         socket_path, colon, rest = text.partition(":/")
         try:
             address = Address.parse(f"unix:{socket_path}")
         except ValueError:
             raise ValueError("a unix target must be unix:/SOCKET or unix:/SOCKET:/PATH") from None
-        path = f"/{rest}" if colon else default_path
+        path = f"/{rest}" if colon else PATH
         return cls(f"{address}:{_printed(path)}", path, unix_path=address.path, addresses=())
 
     @classmethod
-    def _of_url(cls, text: str, default_path: str) -> "Target":
+    def _of_url(cls, text: str, root: str) -> "Target":
         try:
             url = urlsplit(text)
             port = _PORTS[url.scheme] if url.port is None else url.port
@@ -100,7 +100,7 @@ class Target:
             raise ValueError("a user or password does not belong in a target: use --header")
         if not host or not port or url.fragment:
             raise ValueError("a target must be a scheme, a host, and maybe a port and a path")
-        path = url.path if url.path.strip("/") else default_path
+        path = url.path if url.path.strip("/") else root if url.path else PATH
         path += url.query and f"?{url.query}"
         printed = f"{url.scheme}://{url.netloc}{_printed(path)}"
         target = cls(printed, path, host, port, url.scheme == "https")

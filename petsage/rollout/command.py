@@ -60,9 +60,8 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
     """Prove that a deployment answers, on every replica.
 
     A TARGET is http://HOST[:PORT][/PATH], https://... or unix:/SOCKET[:/PATH]. @FILE reads targets
-    from a file, and - from standard input: one on each line. The default path is the smoke test's;
-    with --expect it is /. If the variable GITHUB_ACTIONS is "true", each breach is an annotation
-    too.
+    from a file, and - from standard input: one on each line. The default path is the smoke test's.
+    If the variable GITHUB_ACTIONS is "true", each breach is an annotation too.
 
     \b
     Example:

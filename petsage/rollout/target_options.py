@@ -102,8 +102,8 @@ def override(text: str) -> Override:
 def _targets(ctx: click.Context, _param: object, values: tuple[str, ...]) -> tuple[Target, ...]:
     """Each target once. `@FILE` and `-` (standard input) are read: a target on each line; a line
     that begins with `#` is a comment."""
-    path = "/" if ctx.params["expect"] else PATH
-    targets = {_target(*line, path): None for value in values for line in _lines(value)}
+    root = "/" if ctx.params["expect"] else PATH
+    targets = {_target(*line, root): None for value in values for line in _lines(value)}
     if not targets:
         raise click.UsageError("no target: name one, as in http://127.0.0.1:8000")
     return tuple(targets)
@@ -138,9 +138,9 @@ def _content(name: str, what: str) -> bytes:
     return content
 
 
-def _target(text: str, where: str, path: str) -> Target:
+def _target(text: str, where: str, root: str) -> Target:
     try:
-        return Target.parse(text, path)
+        return Target.parse(text, root)
     except ValueError as error:
         # What comes after a ? or before an @ may be a password.
         named = "a target" if set(text) & set("?@") or len(text) > 200 else ascii(text)
@@ -150,7 +150,7 @@ def _target(text: str, where: str, path: str) -> Target:
 _CONTRACT = ("release_from", "instance_from")
 _several = partial(click.option, multiple=True)
 _source = _parsed(Source.parse)
-_EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract and path. Repeatable."
+_EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract. Repeatable."
 _RELEASE = "Where an answer has its release: header:NAME, json:/POINTER or body."
 _INSTANCE = "Where an answer has its instance, in the same forms."
 _OPTIONS = (

@@ -344,14 +344,14 @@ def test_a_client_shows_its_certificate(authority: Authority) -> None:
 # Any service.
 
 
-def test_with_expectations_a_target_without_a_path_is_the_root() -> None:
+def test_with_expectations_the_root_is_asked_as_it_is() -> None:
     wanted = ["--expect", "status=200", "--instances", "1"]
     with server(says(answer())) as pets:
         for path in ("", "/", "?pet=cat", PATH):
             assert smoke_test(f"{pets.url}{path}", *wanted).returncode == 0
         assert smoke_test(*wanted, pets.url).returncode == 0
         asked = [request.split()[1].decode() for request in pets.requests]
-    assert asked == ["/", "/", "/?pet=cat", PATH, "/"]
+    assert asked == [PATH, "/", f"{PATH}?pet=cat", PATH, PATH]
 
 
 NGINX = """\
