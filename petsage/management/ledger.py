@@ -37,7 +37,7 @@ class Ledger:
     def __init__(self, since: float) -> None:
         """`since` is the time now, in the clock's seconds: the ledger knows nothing older."""
         self.since = since
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # while entries are merged, another thread may run
         self._entries: deque[Entry] = deque(maxlen=ENTRIES)
         self._answers: Counter[tuple[str, int]] = Counter()
 

@@ -5,6 +5,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
 from ipaddress import ip_address
@@ -65,11 +66,12 @@ def _expected(text: str) -> str:
     return text
 
 
-@_parsed
 def _proxy(text: str) -> Target:
-    if not re.fullmatch(r"http://[^/?#@]+/?", text):
-        raise click.BadParameter("it must be http://HOST:PORT")  # the text may hold a password
-    return Target.parse(text)
+    with suppress(ValueError):
+        if re.fullmatch(r"http://[^/?#@]+/?", text):
+            return Target.parse(text)
+    # The message does not repeat the text, which may hold a password.
+    raise click.BadParameter("it must be http://HOST:PORT")
 
 
 def headers(text: str) -> tuple[tuple[str, str], ...]:

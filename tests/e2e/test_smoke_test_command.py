@@ -579,6 +579,8 @@ def test_an_override_that_is_given_twice_has_the_addresses_of_both() -> None:
 def test_no_secret_is_printed() -> None:
     assert "sesame" not in is_refused("use --header", "http://me:sesame@pets")
     assert "sesame" not in is_refused("a target", "pets?token=sesame")
+    for proxy in ("http://me:sesame@proxy:1", "http://me:sesame%40proxy", "http://proxy/?sesame"):
+        assert "sesame" not in is_refused("http://HOST:PORT", "http://pets", "--proxy", proxy)
     assert "sesame" not in is_refused("'Name: value'", "http://pets", "--header", "sesame")
     assert "sesame" not in is_refused("'Name: value'", "http://pets", "--header", "a: sesame\nb: c")
     with server(says(answer(b"", "401 Unauthorized"))) as pets:

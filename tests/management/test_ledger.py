@@ -1,6 +1,7 @@
 """Promises of the ledger: who was answered what and when, however many agents there are."""
 
 import threading
+from collections.abc import Callable
 
 from petsage.management.ledger import ENTRIES, Ledger
 
@@ -69,17 +70,47 @@ def test_it_does_not_grow_with_agents_nor_with_the_length_of_their_names():
     assert ledger.answers() == {("live", 200): 10_000}
 
 
-def test_no_answer_is_lost_between_threads():
+class Name(str):
+    """The name of a check in whose comparison something happens: in the midst of the ledger."""
+
+    happens: Callable[[], None]
+
+    def __eq__(self, other: object) -> bool:
+        self.happens()
+        return str(self) == other
+
+    __hash__ = str.__hash__
+
+
+def test_whoever_comes_while_an_answer_is_entered_waits_until_it_is() -> None:
     ledger = Ledger(0)
+    done: list[object] = []
+    done_meanwhile: list[object] = []
+    others = [
+        threading.Thread(target=lambda: done.append(ledger.entries())),
+        threading.Thread(target=lambda: done.append(ledger.answers())),
+        threading.Thread(target=lambda: done.append(enter("database"))),
+    ]
 
-    def probe(agent):
-        for now in range(500):
-            ledger.enter("ready", agent, 200, "", now)
+    def enter(name: str) -> str:
+        ledger.enter("ready", "kubelet", 503, "", 1, failed=(name,))
+        return name
 
-    threads = [threading.Thread(target=probe, args=(f"agent {i}",)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert ledger.answers() == {("ready", 200): 4000}
-    assert sorted(e.times for e in ledger.entries()) == [500] * 8
+    def others_come() -> None:
+        for other in others:
+            other.start()
+        for other in others:
+            other.join(0.1)
+        done_meanwhile[:] = done
+
+    enter("database")
+    name = Name("database")
+    name.happens = others_come
+    enter(name)
+    name.happens = lambda: None
+    for other in others:
+        other.join(10)
+    assert done_meanwhile == []
+    assert len(done) == 3
+    assert ledger.answers() == {("ready", 503): 3}
+    assert [entry.times for entry in ledger.entries()] == [3]

@@ -9,10 +9,11 @@ import pytest
 
 from petsage import CheckFailed, CheckWarns, Result, Status, Value
 from petsage.health.conditions import drain_condition
+from petsage.health.history import Change
 from petsage.health.monitor import Monitor
 from petsage.health.service import Health
 from petsage.management import views as management
-from petsage.management.page import bars, counts, span
+from petsage.management.page import bars, counts, grouped, span
 from tests.fakes import ManualClock, Subject, check, condition
 
 JSON = {"Accept": "application/json"}
@@ -333,3 +334,22 @@ def test_the_picture_sets_passes_and_failures_apart_without_colour():
         "fail": "M116 12h3v12h-3z",
     }
     assert counts(tuple(results)) == "Last 3 results: 2 pass, 1 fail"
+
+
+@pytest.mark.parametrize(
+    ("moments", "rows"),
+    [
+        ((1000, 800, 600, 400), [4]),
+        ((1000, 800, 600, 399), [1, 1, 1, 1]),
+        ((1000, 800, 600), [1, 1, 1]),
+        ((1000, 900, 800, 700, 300, 200), [4, 1, 1]),
+        ((3000, 1000, 800, 600, 400), [1, 4]),
+    ],
+)
+def test_a_check_that_changed_four_times_within_ten_minutes_is_one_row(moments, rows):
+    changes = [
+        Change("flapping", None, Result("flapping", Status.FAIL, "", at, 0.1), 0) for at in moments
+    ]
+    assert [number for _, number in grouped(changes)] == rows
+    steady = Change("steady", None, Result("steady", Status.FAIL, "", 500, 0.1), 0)
+    assert (steady, 1) in grouped([*changes, steady])

@@ -83,6 +83,21 @@ def test_every_address_is_asked_in_turn_on_both_kinds_of_connections():
     assert found.losses.lost == {}
 
 
+def test_a_name_is_looked_up_again_each_second_and_not_for_each_ask():
+    looked_up = []
+
+    def resolve(target, _seconds):
+        looked_up.append(target.host)
+        return ("127.0.0.1",)
+
+    answer = Answer("", 200, {"content-type": "application/json"}, BODY, 0.001)
+    plan = RolloutPlan(targets=(Target.parse("http://pets"),))
+    found = Watch(plan, (lambda *_: answer,) * 2, resolve, SystemClock())
+    found.run(20, 2.5)
+    assert found.losses.asks == 50
+    assert 2 <= len(looked_up) <= 10  # several asks at once may each find it too old
+
+
 def test_targets_that_are_printed_alike_are_counted_apart():
     targets = [Target.parse(f"http://127.0.0.1/x?key={key}") for key in ("sesame", "barley")]
 

@@ -65,3 +65,20 @@ def test_a_client_that_waits_for_a_hundred_is_known(head, expects):
     arrival = Arrival(head)
     assert not arrival.can_begin()
     assert arrival.expects_continue == expects
+
+
+@pytest.mark.parametrize(
+    ("head", "looked_at", "otherwise"),
+    [
+        (b"", b"GET / HTTP/1.1\r\nHost: x", b"\r\n\r\n"),
+        (b"", b"GET / HTTP/1.1\r\nHost: x", b"\n\n"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n5\r\n", b"no size\r\n"),
+    ],
+)
+def test_no_byte_is_looked_at_again_when_more_arrive(head, looked_at, otherwise):
+    arrival = Arrival(head + looked_at)
+    assert not arrival.can_begin()
+    arrival.data[len(head) : len(head) + len(otherwise)] = otherwise  # it would notice this
+    arrival.data += b"h"
+    assert not arrival.can_begin()
+    assert Arrival(bytes(arrival.data)).can_begin()
