@@ -123,7 +123,7 @@ def expectation(text: str) -> Expectation:
     if not equals:
         raise ValueError(f"must be {EXPECTATION_FORMS}")
     if place == "status":
-        return partial(_status, statuses(wanted))
+        return partial(_status, _statuses(wanted))
     if place == "body":
         return partial(_contains, wanted)
     if (kind := place.partition(":")[0]) not in ("json", "header"):
@@ -139,7 +139,7 @@ def expectations(texts: Iterable[str]) -> tuple[Expectation, ...]:
     return tuple(map(expectation, texts))
 
 
-def statuses(text: str) -> range:
+def _statuses(text: str) -> range:
     """Reads a status or a range of them. Raises `ValueError`."""
     match = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", text, re.ASCII)
     allowed = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)

@@ -32,5 +32,10 @@ def ascii_line(text: object, limit: int = LIMIT) -> str:
     return _cut(line, limit, "...", len(text) > limit).replace("##", "#\\x23")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 round`, `2 rounds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _cut(line: str, limit: int, end: str, more: bool) -> str:
     return line[: limit - len(end)] + end if more or len(line) > limit else line

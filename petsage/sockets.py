@@ -8,9 +8,9 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -31,16 +31,14 @@ def seconds_left(deadline: float) -> float:
     raise TimeoutError("timed out")
 
 
-def addresses_of(
-    host: str, look_up: Callable[..., Iterable[Any]] = socket.getaddrinfo
-) -> tuple[str, ...]:
+def addresses_of(host: str) -> tuple[str, ...]:
     """The addresses of a name (A and AAAA), each once, in the system's order.
 
     Only the resolver's own timeouts bound it: with a thread for each look-up, those that hang would
     pile up. Raises `OSError` if there are none.
     """
     try:
-        replies = look_up(host, None, type=socket.SOCK_STREAM)
+        replies = socket.getaddrinfo(host, None)
         return tuple(dict.fromkeys(str(address[0]) for *_, address in replies))
     except UnicodeError:  # a label is empty, or longer than 63 characters
         raise OSError("the name is not valid") from None

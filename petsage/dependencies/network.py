@@ -7,15 +7,16 @@ import ssl
 import string
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from petsage import client, sockets
 from petsage.checks import CheckFailed
-from petsage.contract import EXPECTATION_FORMS, Expectation, expectation, statuses
+from petsage.contract import EXPECTATION_FORMS, Expectation, expectation, first_breach
 from petsage.dependencies.schemes import HOST, PATTERN, PORT, Location, Run, Scheme, option
+from petsage.printable import counted
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def http_get(location: Location) -> Run:
     login = b64encode(f"{location.user}:{location.password}".encode()).decode()
     given = location.user or location.password
     headers = (("Authorization", f"Basic {login}"),) if given else ()
-    allowed, expected = location.options["status"], location.options["expect"]
-    bodies = range(100, 600) if expected else ()
+    expected = [part for name in _HTTP if (part := location.options[name])]
+    bodies = range(100, 600) if location.options["expect"] else ()
     path, secure = _path(location.path, location.query), location.scheme == "https"
     start = client.Target("", path, location.host, location.port, secure)
 
@@ -51,7 +52,7 @@ def http_get(location: Location) -> Run:
             answer = _answer(http, target, deadline)
             redirected = _redirected(target, answer)
             if redirected is None:
-                return _judge(answer, allowed, expected)
+                return _judge(answer, expected)
             target = replace(target, path=redirected)
         raise CheckFailed(f"more than {MAX_REDIRECTS} redirects")
 
@@ -87,13 +88,10 @@ def _path(path: str, query: str) -> str:
     return (path or "/") + (f"?{query}" if query else "")
 
 
-def _judge(answer: client.Answer, allowed: range, expected: Expectation | None) -> None:
-    if answer.status not in allowed:
-        wanted = "-".join(str(end) for end in sorted({allowed[0], allowed[-1]}))
-        raise CheckFailed(f"answered {answer.status}, not {wanted}")
-    if expected and (breach := expected(answer)):
+def _judge(answer: client.Answer, expected: Iterable[Expectation]) -> None:
+    if breach := first_breach(answer, expected):
         # Not what was seen instead: that is the peer's, and may repeat a secret.
-        raise CheckFailed(f"{breach.where} is not {breach.expected}")
+        raise CheckFailed(f"answered {answer.status}: {breach.where} is not {breach.expected}")
 
 
 def tcp(location: Location) -> Run:
@@ -166,7 +164,7 @@ def _judge_days(name: str, left: float, days: int) -> None:
 
 def _days(seconds: float) -> str:
     days = int(seconds // _DAY_SECONDS)
-    return f"{days} day{'s' if days > 1 else ''}" if days else "less than a day"
+    return counted(days, "day") if days else "less than a day"
 
 
 def dns(location: Location) -> Run:
@@ -216,11 +214,17 @@ def _ca(text: str) -> str:
     return text
 
 
+def _status(text: str) -> Expectation:
+    return expectation(f"status={text}")
+
+
 CA = option("(?s).+", _ca, "the path of a readable file of certificates in PEM")
 """Whom to trust instead of the system's authorities."""
 EXPECT = option("(?s).*", expectation, EXPECTATION_FORMS)
 """What the answer must be, besides its status."""
-STATUS = option("[0-9-]+", statuses, "a status or a range, such as 204 or 200-399", range(200, 400))
+STATUS = option(
+    "[0-9-]+", _status, "a status or a range, such as 204 or 200-399", _status("200-399")
+)
 DAYS = option("[0-9]{1,4}", int, "a whole number of days from 0 to 9999", 14)
 """How many days the certificate must be valid for."""
 FREE = option(

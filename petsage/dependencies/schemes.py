@@ -47,7 +47,8 @@ def option(
                 return parse(text)
         raise ValidationError(f"must be {must}")
 
-    return fields.Function(deserialize=read_text, load_default=default)
+    # A default that is callable would be called.
+    return fields.Function(deserialize=read_text, load_default=lambda: default)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from petsage.checks import CheckWarns
-from petsage.printable import one_line
+from petsage.printable import counted, one_line
 
 # A feature becomes an attribute of this package: the builder refuses one with a name that is here.
 
@@ -52,8 +52,8 @@ def smoke_check(requirements: tuple[str, ...], holds: Callable[[], None]) -> Cal
 
 def count_open(requirements: Sequence[str]) -> str:
     """`2 requirements are open`."""
-    is_single = len(requirements) == 1
-    return f"{len(requirements)} requirement{' is' if is_single else 's are'} open"
+    verb = "is" if len(requirements) == 1 else "are"
+    return f"{counted(len(requirements), 'requirement')} {verb} open"
 
 
 class _Parser(FlaskParser):

@@ -62,8 +62,8 @@ class Ask:
 class Seen:
     """When a release or an instance answered first and last, and how often."""
 
-    first: float
-    last: float
+    first_at: float
+    last_at: float
     answers: int = 0
 
 
@@ -133,7 +133,7 @@ class Losses:
         if len(self.releases) < 2:
             return None
         *others, newest = self.releases.values()
-        return newest.first, max(newest.first, *(seen.last for seen in others))
+        return newest.first_at, max(newest.first_at, *(seen.last_at for seen in others))
 
     @property
     def latencies(self) -> dict[str, tuple[float, float, float]]:
@@ -150,7 +150,7 @@ class Losses:
     def lost_around(self, seen: Seen) -> int:
         """How many asks were lost within `AROUND_SECONDS` of the first or the last answer."""
         around: set[int] = set()
-        for at in (seen.first, seen.last):
+        for at in (seen.first_at, seen.last_at):
             start = bisect_left(self._lost_at, at - AROUND_SECONDS)
             around |= set(range(start, bisect_right(self._lost_at, at + AROUND_SECONDS)))
         return len(around)
@@ -160,7 +160,7 @@ def _count(names: dict[str, Seen], name: str, at: float) -> None:
     if name:
         name = name if name in names or len(names) < MOST_NAMES else "others"
         seen = names.setdefault(name, Seen(at, at))
-        seen.last, seen.answers = at, seen.answers + 1
+        seen.last_at, seen.answers = at, seen.answers + 1
 
 
 def _move(source: Counter[float], to: Counter[float]) -> None:

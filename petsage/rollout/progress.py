@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from petsage.printable import counted
 from petsage.rollout.asking import Progress
-from petsage.rollout.report import counted, kept
+from petsage.rollout.report import kept
 from petsage.rollout.verdict import Finding
 
 _REFRESH_SECONDS = 0.1

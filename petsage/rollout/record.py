@@ -39,6 +39,12 @@ def quiet_answers(instances: int) -> int:
     return math.ceil(max(n * (math.log(n) + 12), math.log(_ONE_MISS_IN) / math.log1p(1 / n)))
 
 
+def turned(addresses: tuple[str, ...], turn: int) -> tuple[str, ...]:
+    """All of the addresses in their order, beginning in each turn with the next one."""
+    start = turn % max(1, len(addresses))
+    return addresses[start:] + addresses[:start]
+
+
 @dataclass(slots=True)
 class Sighting:
     """An instance as it was seen at one address. All that have no name count as one."""
@@ -234,9 +240,8 @@ class TargetRecord:
         empty all that the name resolves to, each time beginning with another one."""
         if address:
             return (address,)
-        start = self._turn % max(1, len(self._addresses))
         self._turn += 1
-        return self._addresses[start:] + self._addresses[:start]
+        return turned(self._addresses, self._turn)
 
     def _needed(self, known: AddressRecord) -> int:
         """How many more answers this address must give in this round."""

@@ -14,7 +14,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from petsage.contract import Breach, Kind
-from petsage.printable import ascii_line
+from petsage.json_text import json_line
+from petsage.printable import ascii_line, counted
 from petsage.rollout.record import Sighting
 from petsage.rollout.rollout import Outcome
 from petsage.rollout.verdict import EVERY, Finding
@@ -63,11 +64,6 @@ def kept(rows: Iterable[Finding]) -> str:
     return f"{sum(row.breach is None for row in asked)} of {len(asked)} keep the contract"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: `1 round`, `2 rounds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def as_json(outcome: Outcome) -> str:
     """The same for a machine, as one line."""
     data = {
@@ -84,7 +80,7 @@ def as_json(outcome: Outcome) -> str:
         "rounds": outcome.rounds,
         "seconds": round(outcome.seconds, 3),
     }
-    return json.dumps(data) + "\n"
+    return json_line(data).decode()
 
 
 def _breach_data(breach: Breach | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from signal import SIGTERM
 from petsage.clock import Clock, SystemClock
 from petsage.contract import Breach, Kind, gravest
 from petsage.errors import Terminated
+from petsage.printable import counted
 from petsage.rollout.asking import Asking, Get, Progress, Resolve
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.record import Sighting
@@ -159,4 +160,4 @@ def _claim(answers: tuple[Finding, ...]) -> str:
     names = {answer.instance for answer in answers}
     if "" in names or not names:
         return ", instances unknown"
-    return f" for the {len(names)} instance{'s'[: len(names) - 1]} seen"
+    return f" for the {counted(len(names), 'instance')} seen"

@@ -19,7 +19,7 @@ from petsage.rollout.asking import LIMITED, Get, Resolve
 from petsage.rollout.losses import Ask, Loss, Losses
 from petsage.rollout.plan import RolloutPlan
 from petsage.rollout.pool import Pool
-from petsage.rollout.record import TargetRecord
+from petsage.rollout.record import TargetRecord, turned
 from petsage.rollout.verdict import judge, judge_failure
 
 RESOLVE_SECONDS = 1
@@ -62,12 +62,14 @@ class Watch:
         """
         self._began, self._end = self.clock.now(), seconds
         most = int(rate * self.plan.timeout_seconds * 2) + 2  # all of them may hang
-        with closing(Pool[Ask](most)) as pool:
+        with closing(Pool[Ask](most)) as pool, suppress(Empty):
             try:
                 self._ask_on_time(pool, rate)
             finally:
                 self.losses.asked_until = self.now()
-                self._receive(pool, self.now() + self.plan.timeout_seconds * 2, drain=True)
+                until = self.now() + self.plan.timeout_seconds * 2
+                while pool.under_way:
+                    self._add_next(pool, until)
 
     def now(self) -> float:
         """Seconds since the watch began."""
@@ -90,7 +92,9 @@ class Watch:
         targets = self.plan.targets
         for number in itertools.count():
             due = number / rate
-            self._receive(pool, min(due, self._end))
+            with suppress(Empty):
+                while True:
+                    self._add_next(pool, min(due, self._end))
             if due >= self._end or self.stopped:
                 return
             if number % max(1, int(rate)) == 0:
@@ -98,13 +102,9 @@ class Watch:
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))
 
-    def _receive(self, pool: Pool[Ask], until: float, drain: bool = False) -> None:
-        """Adds the asks that end until then; with `drain` only until none is under way."""
-        with suppress(Empty):
-            while pool.under_way or not drain:
-                self._add(pool.result(max(0.0, until - self.now())))
-
-    def _add(self, ask: Ask) -> None:
+    def _add_next(self, pool: Pool[Ask], until: float) -> None:
+        """Adds the next ask that ends. Raises `Empty` if none does until then."""
+        ask = pool.result(max(0.0, until - self.now()))
         self.losses.add(ask)
         record = self._records[ask.target]
         _, addresses = self._known.get(ask.target, (0.0, ()))
@@ -145,8 +145,7 @@ class Watch:
         if self.now() - at >= RESOLVE_SECONDS:
             addresses = self.resolve(target, self.plan.timeout_seconds)
             self._known[target] = self.now(), addresses
-        start = turn % max(1, len(addresses))
-        return addresses[start:] + addresses[:start]
+        return turned(addresses, turn)
 
 
 def _loss(error: NoAnswer) -> Loss:

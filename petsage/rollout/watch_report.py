@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from petsage.contract import Kind
 from petsage.json_text import json_line
+from petsage.printable import counted
 from petsage.rollout.losses import LATE_SECONDS, Losses, Seen
-from petsage.rollout.report import WORDS, counted
+from petsage.rollout.report import WORDS
 
 _SUMS = ("asks", "answered", "lost", "gap", "turn", "latencies", "late_seconds")
 
@@ -29,8 +30,8 @@ def as_text(losses: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
         lines += [f"two releases answered for {last - first:.1f} s, from {clock(first)}"]
     for word, all_seen in (("release", losses.releases), ("instance", losses.instances)):
         lines += [
-            f"{word} {name}: {counted(seen.answers, 'answer')} from {clock(seen.first)} to "
-            f"{clock(seen.last)}, lost around then: {losses.lost_around(seen)}"
+            f"{word} {name}: {counted(seen.answers, 'answer')} from {clock(seen.first_at)} to "
+            f"{clock(seen.last_at)}, lost around then: {losses.lost_around(seen)}"
             for name, seen in all_seen.items()
         ]
     lines += [

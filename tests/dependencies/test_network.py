@@ -129,9 +129,9 @@ def test_an_answer_between_200_and_399_is_well(web: _Server) -> None:
         ("json:/status=UP", ""),
         ("body=%22UP%22", ""),
         ("header:X_Ready=yes", ""),
-        ("json:/status=DOWN", "json:/status is not DOWN"),
-        ("json:/secret=x", "json:/secret is not x"),
-        ("header:X_Ready=no", "header:x_ready is not no"),
+        ("json:/status=DOWN", "answered 200: json:/status is not DOWN"),
+        ("json:/secret=x", "answered 200: json:/secret is not x"),
+        ("header:X_Ready=no", "answered 200: header:x_ready is not no"),
     ],
 )
 def test_an_answer_must_be_as_expected_and_no_reason_repeats_it(
@@ -141,8 +141,8 @@ def test_an_answer_must_be_as_expected_and_no_reason_repeats_it(
 
 
 def test_an_answer_outside_the_wanted_statuses_fails_with_both(web: _Server) -> None:
-    assert verdict(_url(web, "/teapot")) == "answered 418, not 200-399"
-    assert verdict(_url(web, "/ok#status=204")) == "answered 200, not 204"
+    assert verdict(_url(web, "/teapot")) == "answered 418: status is not 200-399"
+    assert verdict(_url(web, "/ok#status=204")) == "answered 200: status is not 204"
     assert verdict(_url(web, "/teapot#status=418")) == ""
 
 
@@ -152,7 +152,7 @@ def test_path_and_query_reach_the_server_as_they_stand(web: _Server) -> None:
 
 
 def test_a_redirect_on_the_same_host_is_followed(web: _Server) -> None:
-    assert verdict(_url(web, "/here")) == "answered 418, not 200-399"
+    assert verdict(_url(web, "/here")) == "answered 418: status is not 200-399"
     assert web.asked == ["/here", "/teapot?x=1"]
 
 
@@ -173,13 +173,13 @@ def test_a_redirect_off_the_host_is_an_answer_and_never_followed(web: _Server, p
     with _served() as other:
         web.elsewhere = place.format(port=web.server_port, other=other.server_port)
         assert verdict(_url(web, "/away")) == ""
-        assert verdict(_url(web, "/away#status=200")) == "answered 302, not 200"
+        assert verdict(_url(web, "/away#status=200")) == "answered 302: status is not 200"
         assert (web.asked, other.asked) == (["/away", "/away"], [])
 
 
 def test_the_port_of_a_redirect_may_be_the_schemes_default(web: _Server) -> None:
     web.elsewhere = "http://localhost/ok"
-    assert verdict(_url(web, "/away#status=200")) == "answered 302, not 200"
+    assert verdict(_url(web, "/away#status=200")) == "answered 302: status is not 200"
     assert web.asked == ["/away"]
 
 
@@ -203,7 +203,7 @@ def test_a_redirect_with_raw_text_is_followed_as_browsers_do(
     web: _Server, place: str, asked: str
 ) -> None:
     web.raw = place.format(port=web.server_port).encode()
-    assert verdict(_url(web, "/raw")) == "answered 418, not 200-399"
+    assert verdict(_url(web, "/raw")) == "answered 418: status is not 200-399"
     assert web.asked == ["/raw", asked.replace("{{", "{").replace("}}", "}")]
 
 
@@ -225,7 +225,7 @@ def test_an_answer_that_is_not_http_is_reported_without_the_peers_own_words() ->
 @pytest.mark.parametrize("password", AWKWARD_PASSWORDS)
 def test_user_and_password_become_basic_authentication(web: _Server, password: str) -> None:
     url = f"http://{USER}:{quote(password, safe='')}@localhost:{web.server_port}/teapot"
-    assert verdict(url, password) == "answered 418, not 200-399"
+    assert verdict(url, password) == "answered 418: status is not 200-399"
     (header,) = web.authorization
     assert base64.b64decode(str(header).removeprefix("Basic ")).decode() == f"{USER}:{password}"
 

@@ -101,7 +101,7 @@ def test_the_turn_lasts_from_the_new_releases_first_answer_to_the_old_ones_last(
     found = losses([*steady(0, 6), *steady(4.2, 9, release="r2", instance="i2")], 9)
     assert found.turn == (4.2, 6)
     assert set(found.latencies) == {"before", "during", "after"}
-    assert (found.releases["r1"].last, found.releases["r2"].first) == (6, 4.2)
+    assert (found.releases["r1"].last_at, found.releases["r2"].first_at) == (6, 4.2)
 
 
 def test_a_turn_in_which_no_release_overlaps_has_no_length():
@@ -117,7 +117,7 @@ def test_what_is_lost_around_an_instances_ends_is_counted_with_it_once():
     found = losses([*steady(0, 2), *lost, *steady(3, 9, instance="i2")], 9)
     assert found.lost_around(found.instances["i1"]) == 2
     assert found.lost_around(found.instances["i2"]) == 2
-    assert (found.instances["i1"].last, found.instances["i2"].first) == (2, 3)
+    assert (found.instances["i1"].last_at, found.instances["i2"].first_at) == (2, 3)
 
 
 def test_a_latency_begins_when_the_ask_was_due():
