@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -38,6 +39,41 @@ def test_a_name_is_looked_up_again_when_the_last_look_up_is_over() -> None:
     names = Names(look_up=lambda _host: next(replies))
     found = [names.resolve(named("pets"), 30) for _ in range(2)]
     assert found == [("10.0.0.1",), ("10.0.0.2",)]
+
+
+class Host(str):
+    """A name with which something happens when it is about to be put into a table."""
+
+    happens: Callable[[], None]
+    hashed = 0
+
+    def __hash__(self) -> int:
+        self.hashed += 1
+        if self.hashed == 2:  # the first time was to see that it is not there
+            self.happens()
+        return super().__hash__()
+
+
+def test_two_who_ask_for_a_name_at_once_share_one_look_up() -> None:
+    go, asked = threading.Event(), []
+
+    def hangs(host: str) -> tuple[str, ...]:
+        asked.append(host)
+        assert go.wait(30)
+        return ("10.0.0.1",)
+
+    def another_asks() -> None:
+        other.start()
+        other.join(0.1)
+
+    names, host, found = Names(look_up=hangs), Host("pets"), []
+    other = threading.Thread(target=lambda: found.append(names.resolve(named("pets"), 30)))
+    host.happens = another_asks
+    with suppress(NoAnswer):
+        names.resolve(replace(named("pets"), host=host), 0)
+    go.set()
+    other.join(30)
+    assert (found, asked) == ([("10.0.0.1",)], ["pets"])
 
 
 def test_what_needs_no_look_up_takes_none() -> None:
