@@ -98,8 +98,8 @@ def change(
 ) -> FeatureFiles | None:
     """Writes the draft's files into a copy of the project, proves them, and moves them in.
 
-    Returns the files, or None if there is nothing to do. Raises `BuildError` or `OSError`; the
-    project is then as it was, byte for byte.
+    Returns the files, or None if there is nothing to do. Raises `BuildError`, and the project is as
+    it was, byte for byte; or `OSError`, and the change is done completely or not at all.
     """
     project.check_root(root)
     with workspace.locked(root, request.feature):

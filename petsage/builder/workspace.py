@@ -1,19 +1,20 @@
 """The hidden folder of a project in which a feature is proven before it is moved in.
 
     .petsage-feature/
-      copy/           the project as it will be after the change
-      undo/FEATURE/   the feature as it was, while it is replaced or removed
+      copy/          the project as it will be after the change
+      in/            the files to move in, each at its path below the project's root
+      out/FEATURE/   the folder of a feature that is removed
 
-A change is all or nothing: if a run ends within one, that run or the next one puts `undo` back.
+A change is all or nothing: the rename that makes `in`, or a folder in `out`, decides it. If a run
+ends before, nothing has changed; if it ends after, that run or the next one carries the change out.
 """
 
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import mkdtemp
 
 from petsage.builder import BuildError
 from petsage.builder.project import FEATURES, TESTS, files, folder, test_path
@@ -40,12 +41,13 @@ def locked(root: Path, feature: str) -> Iterator[None]:
         _clear(root)
         try:
             yield
+            _carry_out(root)
         finally:
             _clear(root)
 
 
 def _check_writable(root: Path, *folders: PurePosixPath) -> None:
-    # Checked before the change: in such a folder it could not be undone.
+    # Checked before the change: once it is decided, it must be possible.
     for path in (root / name for name in folders):
         if path.is_dir() and not os.access(path, os.W_OK):
             raise BuildError(f"{path} cannot be written")
@@ -58,7 +60,7 @@ def copy_project(root: Path) -> Path:
     no file, folder or link. A link to what is not in the copy leads to the same place as before.
     """
     copy = (root / FOLDER / "copy").resolve()
-    _copy(root, copy, _is_copied)
+    _copy(root, copy)
     for link in filter(Path.is_symlink, copy.rglob("*")):
         if not (link.exists() and link.resolve().is_relative_to(copy)):
             place = (root / link.relative_to(copy)).parent.resolve() / link.readlink()
@@ -67,76 +69,66 @@ def copy_project(root: Path) -> Path:
     return copy
 
 
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in filter(_is_copied, source.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            _copy(path, target / path.name)
+        else:
+            shutil.copy2(path, target / path.name, follow_symlinks=False)
+
+
 def _is_copied(path: Path) -> bool:
     if not path.is_dir():
-        return path.is_symlink() or os.access(path, os.R_OK)
+        return path.is_symlink() or (path.is_file() and os.access(path, os.R_OK))
     hidden = path.name.startswith(".") or path.name in _NOT_COPIED
     readable = os.access(path, os.R_OK | os.X_OK)
     return readable and not hidden and not (path / "pyvenv.cfg").exists()
 
 
-def _copy(source: Path, target: Path, wants: Callable[[Path], bool] = lambda _: True) -> None:
-    """Copies a file, a link, or a folder with those of its entries that `wants` accepts."""
-    if source.is_symlink() or source.is_file():
-        shutil.copy2(source, target, follow_symlinks=False)
-    elif source.is_dir():
-        target.mkdir(parents=True)
-        for path in source.iterdir():
-            if wants(path):
-                _copy(path, target / path.name, wants)
-
-
 def move_in(root: Path, feature: str, copy: Path, paths: Iterable[PurePosixPath]) -> None:
-    """Moves a feature's files from a copy into the project, and replaces those that are there."""
-    with _undone_if_it_fails(root, feature):
-        if not files(root, feature):
-            _discard(root, folder(feature))  # it holds nothing but caches
-            paths = _places(feature)  # the whole folder in one rename
-        for path in paths:
-            (copy / path).rename(root / path)
+    """Decides that a feature's files move from a copy into the project, over those there."""
+    if not files(root, feature):
+        shutil.rmtree(root / folder(feature), ignore_errors=True)  # it holds nothing but caches
+    staged = root / FOLDER / "staged"
+    for path in paths:
+        (staged / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).rename(staged / path)
+    staged.rename(staged.with_name("in"))
 
 
 def move_out(root: Path, feature: str) -> None:
-    """Takes a feature and its bytecode out of the project."""
-    with _undone_if_it_fails(root, feature):
-        for path in _places(feature):
-            _discard(root, path)
+    """Moves a feature's folder out of the project, which decides that its tests go too."""
+    out = root / FOLDER / "out"
+    out.mkdir(parents=True)
+    (root / folder(feature)).rename(out / feature)
+
+
+def _carry_out(root: Path) -> None:
+    """Carries out a change that is decided, from wherever an earlier run has left it."""
+    work = root / FOLDER
+    if (work / "in").is_dir():
+        _move(work / "in", root)
+    for feature in (path.name for path in (work / "out").glob("*")):
+        (root / test_path(feature)).unlink(missing_ok=True)
         for cache in (root / TESTS / "__pycache__").glob(f"test_{feature}.*.pyc"):
             cache.unlink()
 
 
-@contextmanager
-def _undone_if_it_fails(root: Path, feature: str) -> Iterator[None]:
-    """Saves a feature. Unless the block reaches its end, `_clear` puts the feature back."""
-    work = root / FOLDER
-    (work / "saved" / feature).mkdir(parents=True)
-    for path in _places(feature):
-        _copy(root / path, work / "saved" / feature / path.name)
-    (work / "saved").rename(work / "undo")
-    yield
-    (work / "undo").rename(work / "done")
-
-
-def _places(feature: str) -> tuple[PurePosixPath, ...]:
-    # The folder comes last: as soon as it is there, the application serves the feature.
-    return test_path(feature), folder(feature)
+def _move(source: Path, target: Path) -> None:
+    """Moves a file or folder, in one rename where possible; of a folder that is there already, only
+    what the source holds is replaced."""
+    if source.is_dir() and target.is_dir():
+        for path in source.iterdir():
+            _move(path, target / path.name)
+    else:
+        shutil.move(source, target)
 
 
 def _clear(root: Path) -> None:
-    """Undoes a change that has not ended, and deletes the workspace."""
+    """Carries out a change that is decided, and deletes the workspace."""
     work = root / FOLDER
-    shutil.rmtree(
-        work / "copy", ignore_errors=True
-    )  # comes before the undo, which needs room on a full disk
-    for saved in (work / "undo").glob("*"):
-        for path in _places(saved.name):
-            _discard(root, path)
-            _copy(saved / path.name, root / path)
+    shutil.rmtree(work / "copy", ignore_errors=True)  # first: on a full disk this makes room
+    _carry_out(root)
     if os.path.lexists(work):
         shutil.rmtree(work)
-
-
-def _discard(root: Path, path: PurePosixPath) -> None:
-    # A rename is one step. A run that is killed while it deletes would leave half of the folder.
-    if os.path.lexists(root / path):
-        (root / path).rename(Path(mkdtemp(dir=root / FOLDER)) / path.name)

@@ -89,27 +89,43 @@ def stopped(root, source, at, fault):
     return code == 0
 
 
+def begin(root, contents):
+    """Puts the feature into the state before the change."""
+    if (root / project.folder(FEATURE)).exists():
+        replace(root, None)
+    project.write(root, contents)
+
+
+def write(root, snapshot):
+    for path, content in snapshot.items():
+        if content is not None:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+
+
 @pytest.mark.parametrize("fault", [kill, interrupt, full_disk])
 @pytest.mark.parametrize("change", ["in", "over", "out"])
 def test_whatever_ends_a_change_the_feature_is_as_before_or_whole(
     bare, source, files, fault, change
 ):
-    if change != "in":
-        project.write(bare, files.contents)
-    before, new, ended, at = snapshot(bare), snapshot(source), False, 0
+    new, seen, ended, at = snapshot(source), [], False, 0
     while not ended:
         at += 1
-        for path, content in new.items():
-            if content is not None:
-                (source / path).parent.mkdir(parents=True, exist_ok=True)
-                (source / path).write_bytes(content)
+        begin(bare, {} if change == "in" else files.contents)
+        before = snapshot(bare)
+        write(source, new)
         ended = stopped(bare, None if change == "out" else source, at, fault)
-        with workspace.locked(bare, FEATURE):  # the next run
-            pass
         whole = {path: content for path, content in before.items() if FEATURE not in path}
         if change != "out":
             whole |= {path: content for path, content in new.items() if FEATURE in path}
+        if fault is not kill:
+            tree = {path: content for path, content in snapshot(bare).items() if FOLDER not in path}
+            assert tree in (before, whole)
+        with workspace.locked(bare, FEATURE):  # the next run
+            pass
         assert snapshot(bare) in ((before, whole) if not ended else (whole,))
+        seen.append(snapshot(bare) == whole)
+    assert seen == sorted(seen)  # one step decides which
     assert at > 10
 
 
