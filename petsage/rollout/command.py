@@ -38,12 +38,7 @@ def _junit(_ctx: object, _param: object, name: str | None) -> Path | None:
     default=baked_release,
     help="The release that each answer must carry. Default: in an image the one it was built with.",
 )
-@click.option(
-    "--consecutive",
-    type=_COUNT,
-    metavar="K",
-    help="How many good rounds in a row prove it. Default: 1.",
-)
+@click.option("--consecutive", type=_COUNT, metavar="K", help="Good rounds in a row. Default: 1.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -51,7 +46,6 @@ def _junit(_ctx: object, _param: object, name: str | None) -> Path | None:
     metavar="SECONDS",
     help="How long to try again. Default: 0.",
 )
-@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--junit", metavar="FILE", callback=_junit, help="Write the outcome as JUnit's XML too."
 )

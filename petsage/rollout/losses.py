@@ -169,5 +169,6 @@ def _move(source: Counter[float], to: Counter[float]) -> None:
 
 
 def _rank(ascending: list[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest value that this share of all does not exceed."""
+    """The nearest-rank percentile: the smallest value such that at least this share of all values
+    are less than or equal to it; 0 if there are none."""
     return ascending[math.ceil(share * len(ascending)) - 1] if ascending else 0.0

@@ -153,6 +153,8 @@ _CONTRACT = ("release_from", "instance_from")
 _several = partial(click.option, multiple=True)
 _source = _parsed(Source.parse)
 _EXPECT = f"{EXPECTATION_FORMS}, in place of the smoke test's contract. Repeatable."
+_RESOLVE = "Connect to ADDRESS and do not look HOST up."
+_HEADER = "'Name: value'; or a file with one on each line. Repeatable."
 _RELEASE = "Where an answer has its release: header:NAME, json:/POINTER or body."
 _INSTANCE = "Where an answer has its instance, in the same forms."
 _OPTIONS = (
@@ -164,8 +166,8 @@ _OPTIONS = (
     click.option(
         "--max-latency", "max_latency_seconds", type=seconds, help="A slower answer is a breach."
     ),
-    _several("--resolve", type=override, help="HOST:PORT:ADDRESS[,...]: do not look HOST up."),
-    _several("--header", type=headers, help="'Name: value', or @FILE with one on each line."),
+    _several("--resolve", type=override, metavar="HOST:PORT:ADDRESS[,...]", help=_RESOLVE),
+    _several("--header", type=headers, metavar="HEADER|@FILE", help=_HEADER),
     click.option("--proxy", type=_proxy, metavar="URL", help="Ask through this proxy."),
     _several("--expect", type=_expected, metavar="WHAT", help=_EXPECT, is_eager=True),
     click.option("--release-from", type=_source, metavar="WHERE", help=_RELEASE),
@@ -174,6 +176,7 @@ _OPTIONS = (
     click.option("--cert", metavar="FILE", help="The client's certificate, maybe with its key."),
     click.option("--key", metavar="FILE", help="The key of --cert."),
     click.option("--insecure", is_flag=True, help="Accept any certificate."),
+    click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document."),
 )
 
 

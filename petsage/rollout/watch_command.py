@@ -19,6 +19,7 @@ from petsage.rollout.output import err, handled, is_terminal, out
 from petsage.rollout.watch import Watch
 
 EX_LOST = 6
+_COUNT = click.IntRange(0)
 
 MOST_SECONDS = 3600
 """How long a watch lasts that nothing else ends."""
@@ -38,22 +39,17 @@ def _rate(text: str) -> float:
 )
 @click.option("--for", "limit", type=seconds, help="How long at most. Default: 3600.")
 @click.option(
-    "--until-release",
-    "release",
-    type=target_options.release,
-    help="End once this release is proven.",
+    "--until-release", "release", type=target_options.release, help="End once it is proven."
 )
 @click.option(
-    "--max-lost",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    help="How many asks may be lost. Default: 0.",
+    "--max-lost", type=_COUNT, metavar="N", default=0, help="How many asks may be lost. Default: 0."
 )
 @click.option(
-    "--max-gap", type=seconds, default="86400", help="Longest time without a good answer."
+    "--max-gap",
+    type=seconds,
+    default="86400",
+    help="Longest time without a good answer. Default: 86400.",
 )
-@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
     ctx: click.Context,
