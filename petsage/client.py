@@ -111,8 +111,8 @@ class Target:
     def hidden(self, text: str) -> str:
         """The server's text without the values that `url` hides: it may repeat the query."""
         for *_, value in _LONG_VALUE.findall(self.path.partition("?")[2]):
-            for form in (value, unquote(value), quote(value, safe="")):
-                text = text.replace(form, "***")
+            forms = map(re.escape, (value, unquote(value), quote(value, safe="")))
+            text = re.sub("|".join(forms), "***", text, flags=re.IGNORECASE)  # %2f is %2F
         return text
 
     @property

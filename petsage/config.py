@@ -26,8 +26,7 @@ PREFIX = "PETSAGE_"
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
     r"PETSAGE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-    r"=.*|PETSAGE_(\w+_)?PORT=(tcp|udp|sctp)://.*",
-    re.DOTALL,
+    r"=.*|PETSAGE_(\w+_)?PORT=(tcp|udp|sctp)://.*"
 )
 
 

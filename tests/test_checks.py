@@ -45,6 +45,8 @@ def test_a_check_has_the_documented_defaults():
         ({"probes": {"live"}, "external": True}, "an external check cannot be in the live probe"),
         ({"timeout_seconds": 0}, "timeout_seconds must be above 0"),
         ({"timeout_seconds": float("nan")}, "timeout_seconds must be above 0"),
+        ({"timeout_seconds": 3600.1}, "timeout_seconds must be above 0 and at most 3600"),
+        ({"stale_seconds": 86400.1}, "1 <= stale_seconds <= 86400"),
         ({"fresh_seconds": 31}, "0 <= fresh_seconds <= stale_seconds"),
         ({"stale_seconds": -1}, "0 <= fresh_seconds <= stale_seconds"),
         ({"probes": "ready"}, "probes must be a set of some of live, ready, startup, smoke"),

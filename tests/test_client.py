@@ -372,6 +372,13 @@ def test_a_target_is_parsed(text: str, url: str, authority: str) -> None:
     assert ("s3cret" in target.path) == ("s3cret" in text)
 
 
+@pytest.mark.parametrize("given", ["s3cr/t", "s3cr%2Ft"])
+@pytest.mark.parametrize("said", ["s3cr/t", "s3cr%2Ft", "s3cr%2ft"])
+def test_a_server_may_repeat_a_hidden_value_in_any_form(given: str, said: str) -> None:
+    target = Target.parse(f"http://pets/x?token={given}")
+    assert target.hidden(f"to /login?from={said}!") == "to /login?from=***!"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -81,3 +81,11 @@ def _drive(port: int, deadline: float, tls: ssl.SSLContext | None = None) -> Non
 
 def _trusting(authority: Authority) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority.ca)
+
+
+def test_small_pieces_are_sent_without_waiting_for_the_peer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        sock, _ = sockets.connect(("127.0.0.1",), port, time.monotonic() + 5)
+        with sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

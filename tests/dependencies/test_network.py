@@ -406,8 +406,8 @@ def test_an_authority_that_was_renewed_in_time_is_well_beside_its_old_certificat
 )
 def test_inodes_count_as_bytes_do(free: str, inodes: tuple[int, int], reason: str) -> None:
     favail, files = inodes
-    # Its ten fields (statvfs(3)): 4 GiB, half of it free.
-    found = os.statvfs_result((4096, 4096, 2**20, 2**19, 2**19, files, favail, favail, 0, 255))
+    # Its ten fields (statvfs(3)): 4 GiB, half of it free for users without privileges.
+    found = os.statvfs_result((4096, 4096, 2**20, 2**20, 2**19, files, favail, favail, 0, 255))
     options = {"free": FREE.deserialize(free)}
     run = disk(Location("disk", "", 0, "", "", "/", "", 2, options), lambda _path: found)
     with pytest.raises(CheckFailed, match=reason) if reason else nullcontext():

@@ -1,5 +1,6 @@
 """No secret of any declared URL is in any output, whatever a peer echoes."""
 
+import json
 import random
 import re
 import socket
@@ -11,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from marshmallow import ValidationError
 
 from petsage.checks import CheckFailed, CheckWarns, Value
 from petsage.dependencies.declaration import checks_from_urls, declared_checks
-from petsage.dependencies.scrubbing import scrubbed
+from petsage.dependencies.scrubbing import scrubbed, secrets_of
 from tests.declared import verdict
 from tests.hostile import BODY, Connection, answer, peer, says, server
 from tests.support import PETSAGE, environment_of, get, served, wait_until
@@ -241,3 +242,34 @@ def test_what_a_run_raises_keeps_its_level_and_value_and_loses_the_secrets(
         scrubbed(growing, re.compile("hunter2"))()
     assert type(raised.value) is kind
     assert raised.value.value == Value(73)
+
+
+AWKWARD_SECRET = """it's "ïs" \\ +/=?\t"""
+FORMS = {
+    "plain": AWKWARD_SECRET,
+    "in a URL": quote(AWKWARD_SECRET),
+    "in a URL, with each slash": quote(AWKWARD_SECRET, safe=""),
+    "in a URL, in lower case": quote(AWKWARD_SECRET).lower(),
+    "in a form": quote_plus(AWKWARD_SECRET),
+    "in Python": repr(AWKWARD_SECRET)[1:-1],
+    "in Python, in ASCII": ascii(AWKWARD_SECRET)[1:-1],
+    "in Python, as bytes": repr(AWKWARD_SECRET.encode())[2:-1],
+    "in JSON": json.dumps(AWKWARD_SECRET)[1:-1],
+    "in SQL": AWKWARD_SECRET.replace("'", "''"),
+    "in a connection string": AWKWARD_SECRET.replace("\\", "\\\\").replace("'", "\\'"),
+    "in HTTP's login": b64encode(f"app1:{AWKWARD_SECRET}".encode()).decode(),
+    "in HTTP's login, cut": b64encode(f"app1:{AWKWARD_SECRET}".encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_is_scrubbed_in_each_form_in_which_a_driver_may_print_it(form: str) -> None:
+    assert "=" in FORMS["in HTTP's login"]
+    secrets = secrets_of("app1", AWKWARD_SECRET, "")
+    assert secrets.sub("***", f"said <{FORMS[form]}>") == "said <***>"
+
+
+def test_each_line_of_a_secret_is_scrubbed_and_a_short_secret_only_as_a_word() -> None:
+    assert secrets_of("", "first\nsecond", "").sub("***", "at second!") == "at ***!"
+    assert secrets_of("", "cat", "").sub("***", "cat, category") == "***, category"
+    assert secrets_of("", "", "key=barn&v=3").sub("***", "barn 3") == "*** 3"

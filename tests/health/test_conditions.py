@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from petsage.address import Address
-from petsage.health.conditions import Workers, listens
+from petsage.health.conditions import Workers, blocked_seconds, listens
 from petsage.health.report import Caution
 from petsage.scoreboard import Scoreboard
 from tests.fakes import ManualClock
@@ -176,3 +176,9 @@ def test_a_listener_is_found_over_tcp_and_over_a_unix_socket(tmp_path):
         (tmp_path / "main.sock").unlink()
         assert not listens(Address(path=path))
     assert not listens(Address("127.0.0.1", free_port()))
+
+
+def test_a_worker_whose_main_loop_has_not_turned_for_3_s_is_blocked():
+    slot = Scoreboard().new_slot(100.0)
+    assert blocked_seconds(slot, 102.9) == 0
+    assert blocked_seconds(slot, 103.0) == 3

@@ -53,6 +53,8 @@ def test_what_comes_belated_is_no_change():
         history.notice(result(status, at))
     (change,) = history.changes()
     assert (change.result.at, change.held_seconds) == (20, 10)
+    history.notice(result("pass", 20))  # at the same moment it is not belated
+    assert len(history.changes()) == 2
 
 
 def test_of_an_unknown_name_nothing_is_remembered():

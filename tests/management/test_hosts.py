@@ -1,9 +1,11 @@
 """On a loopback address the management listener answers for addresses and localhost alone."""
 
 import pytest
+from flask import Flask
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from petsage.address import Address
-from petsage.management.hosts import is_literal, is_loopback
+from petsage.management.hosts import is_literal, is_loopback, refuse_names
 
 
 @pytest.mark.parametrize(
@@ -56,3 +58,14 @@ def test_any_other_name_is_refused(host):
 )
 def test_only_this_machine_reaches_a_loopback_address(bind, is_one):
     assert is_loopback(Address.parse(bind)) is is_one
+
+
+@pytest.mark.parametrize(("headers", "code"), [({}, 200), ({"HTTP_HOST": "evil.example"}, 421)])
+def test_a_client_that_sends_no_host_is_no_browser_and_is_answered(headers, code):
+    app = Flask("small")
+    app.add_url_rule("/", view_func=lambda: "here")
+    refuse_names(app)
+    environ = EnvironBuilder().get_environ()
+    del environ["HTTP_HOST"]
+    _, status, _ = run_wsgi_app(app.wsgi_app, environ | headers)
+    assert int(status.split()[0]) == code

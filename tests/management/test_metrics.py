@@ -140,6 +140,9 @@ def test_the_instance_is_named(operator, scoreboard, clock):
     read = samples(client)
     assert read[("petsage_last_request_finished_age_seconds",)] == 4
     assert read[("petsage_draining",)] == 1
+    clock.time += 1
+    scoreboard.finished_at = clock.time + 0.1  # while the scrape was under way
+    assert samples(client)[("petsage_last_request_finished_age_seconds",)] == 0
     assert status_of("drain", read) == ["fail"]
 
 

@@ -289,6 +289,8 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else(opera
     }
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Vary"] == "Accept"
     assert not re.search(r"\son\w+=|\sstyle=|javascript:", response.text)
     hosts = set(re.findall(r"https?://[^'\"/ ]+", response.text))
     assert hosts == {"http://www.w3.org"}  # the name of SVG, which nobody asks
