@@ -167,9 +167,8 @@ def list_features(as_json: bool) -> None:
       petsage feature list --json
     """
     features = build.inventory(Path())
-    _print(
-        as_json, [asdict(feature) for feature in features], [*map(str, features)] or ["No features"]
-    )
+    lines = [*map(str, features)] or ["No features"]
+    _print(as_json, [*map(asdict, features)], lines)
 
 
 @command.command(params=[click.Argument(["name"]), _FORCE, _JSON])

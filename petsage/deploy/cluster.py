@@ -13,6 +13,8 @@ _IMAGE = (
     rf"(?=.{{1,512}}\Z)(?:{_LABEL}(?:\.{_LABEL})*(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*"
     r"(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
+# gunicorn takes a factory's arguments too, but these could hold anything.
+_APP = r"\w+(?:\.\w+)*:\w+(?:\(\))?"
 
 FORMS: Mapping[str, tuple[str, str]] = {
     "image": (_IMAGE, "is not an image reference, such as registry.example/pets:1.0.0"),
@@ -34,11 +36,7 @@ FORMS: Mapping[str, tuple[str, str]] = {
         "is not a namespace: 1 to 63 lower-case letters, digits and -; "
         "the first and the last are not -",
     ),
-    # gunicorn takes a factory's arguments too, but these could hold anything.
-    "app": (
-        r"\w+(?:\.\w+)*:\w+(?:\(\))?",
-        "is not of the form package.module:app or package:create_app(), without arguments",
-    ),
+    "app": (_APP, "is not package.module:app or package:create_app() without arguments"),
 }
 """The pattern of each option's value, and the message for a value that does not match it. No other
 value gets into the YAML."""

@@ -36,11 +36,9 @@ def systemd(unit: str | None) -> None:
       petsage deploy systemd > /etc/systemd/system/petsage.service
       petsage deploy systemd --socket > /etc/systemd/system/petsage.socket
     """
-    if unit == "socket":
-        _print("petsage.socket")
-    else:
-        alone, instance = (None, "") if unit else ("", None)
-        _print("petsage.service", alone=alone, instance=instance)
+    file = "petsage.socket" if unit == "socket" else "petsage.service"
+    alone, instance = (None, "") if unit == "instances" else ("", None)
+    _print(file, alone=alone, instance=instance)
 
 
 def _formed(form: str, _ctx: object, _param: object, value: str | None) -> str | None:

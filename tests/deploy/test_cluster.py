@@ -177,7 +177,7 @@ def test_a_wrong_value_is_refused_in_one_line_and_nothing_is_printed(option, val
 
 def test_a_factory_with_arguments_is_refused_with_the_forms_that_are_taken():
     refused = run("kubernetes", "--image", "petsage", "--release", "1", "--app", "shop:app(1)")
-    assert "package:create_app(), without arguments" in refused.stderr
+    assert "package:create_app() without arguments" in refused.stderr
 
 
 def test_the_job_has_one_name_whatever_the_release_is(manifests):
