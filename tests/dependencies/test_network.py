@@ -402,6 +402,7 @@ def test_an_authority_that_was_renewed_in_time_is_well_beside_its_old_certificat
         ("1GiB", (1, 1000), ""),
         ("0%", (0, 1000), ""),
         ("10%", (0, 0), ""),
+        ("60%", (0, 0), "2 GiB free of 4 GiB, wanted 2.4 GiB"),
     ],
 )
 def test_inodes_count_as_bytes_do(free: str, inodes: tuple[int, int], reason: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from petsage.contract import Breach, Kind
 from petsage.printable import ascii_line
-from petsage.rollout.document import UNFINISHED, write
+from petsage.rollout.document import UNFINISHED, reserve, write
 from petsage.rollout.progress import RoundLines, Table
 from petsage.rollout.record import Sighting
 from petsage.rollout.report import (
@@ -205,3 +205,12 @@ def test_the_live_table_is_redrawn_in_place_at_intervals() -> None:
     now[0] = 1.0
     table.found(good("C"))
     assert written[1].startswith("\x1b[2F\x1b[J0 rounds over, 3 of 3 keep the contract\n")
+
+
+def test_a_junit_document_replaces_no_file_that_a_descriptor_leads_to(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w") as output:
+        output.write("what was printed")
+        output.flush()
+        with pytest.raises(ValueError, match="is not a file"):
+            reserve(f"/proc/self/fd/{output.fileno()}")
+    assert (tmp_path / "output").read_text() == "what was printed"
