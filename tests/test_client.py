@@ -15,7 +15,7 @@ from petsage.config import Config
 from petsage.smoke_test import PATH
 from petsage.sockets import MAX_RECEIVED_BYTES
 from tests.certificates import Authority
-from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server, swallowing
+from tests.hostile import BODY, Connection, answer, context_of, hangs, says, server
 from tests.support import free_port
 
 SHORT = 0.5
@@ -124,16 +124,6 @@ def test_when_all_refuse_the_last_one_is_reported() -> None:
         Client().get(target, ("127.0.0.2", "127.0.0.3"), 10)
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
     assert raised.value.address == "127.0.0.3"
-
-
-def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
-    with (
-        server(says(answer()), "127.0.0.3") as served,
-        swallowing("127.0.0.2", served.port),
-    ):
-        target = Target.parse(f"http://pets.example:{served.port}")
-        found = Client().get(target, ("127.0.0.2", "127.0.0.3"), 2)
-    assert found.address == "127.0.0.3"
 
 
 def test_without_addresses_there_is_no_answer() -> None:

@@ -89,10 +89,7 @@ class Asking:
         try:
             for record in self.records:
                 record.begin()
-                if record.target.addresses is None:
-                    self._submit(record, "", partial(self.resolve, record.target))
-                else:
-                    self._resolved(record, record.target.addresses)
+                self._submit(record, "", partial(self.resolve, record.target))
             while self._jobs:
                 try:
                     self._receive(*self._pool.result(_IDLE_SECONDS))
@@ -120,14 +117,10 @@ class Asking:
             record.add(result, self.elapsed())
             if not result.pending:
                 self.progress.found(result)
-            if not self._under_way[record]:
-                self._ask_more(record)
         else:
-            self._resolved(record, result)
-
-    def _resolved(self, record: TargetRecord, addresses: tuple[str, ...]) -> None:
-        record.resolved(addresses)
-        self._ask_more(record)
+            record.resolved(result)
+        if not self._under_way[record]:
+            self._ask_more(record)
 
     def _ask_more(self, record: TargetRecord) -> None:
         target = record.target

@@ -30,10 +30,11 @@ class Names:
 
     def resolve(self, target: Target, seconds: float) -> tuple[str, ...]:
         """The addresses of a target, looked up within some seconds. Raises `NoAnswer`."""
-        if target.addresses is not None:
-            return target.addresses
+        peer = self.proxy or target
+        if peer.addresses is not None:
+            return peer.addresses
         try:
-            return self._found((self.proxy or target).host).result(seconds)
+            return self._found(peer.host).result(seconds)
         except OSError as error:  # a TimeoutError too
             raise NoAnswer("looking up the name") from error
 

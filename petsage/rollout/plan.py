@@ -20,7 +20,7 @@ class RolloutPlan:
     """The release that each answer must carry. Without one, all answers of a target must carry
     the same."""
     contract: Contract = SMOKE_TEST_CONTRACT
-    max_latency_seconds: float | None = None
+    max_latency_seconds: float = math.inf
     timeout_seconds: float = 5
     """For one answer, from the connection to the last byte; and for one look-up of a name."""
     consecutive: int = 1

@@ -204,7 +204,7 @@ def read(
     trust = {name: given.pop(name, "") for name in ("cacert", "cert", "key", "insecure")}
     if expect:
         contract["parts"] = expectations(expect)
-    targets = _with_addresses(targets, resolve, proxy)
+    targets = _with_addresses(targets, resolve)
     plan = RolloutPlan(targets=targets, contract=Contract(**contract), **given)
     _check_proxy(plan, proxy, bool(resolve))
     # Only the bodies that the contract judges are read.
@@ -253,16 +253,14 @@ def _tls(
 
 
 def _with_addresses(
-    targets: tuple[Target, ...], overrides: tuple[Override, ...], proxy: Target | None
+    targets: tuple[Target, ...], overrides: tuple[Override, ...]
 ) -> tuple[Target, ...]:
-    """The targets, with the addresses that the overrides or the proxy give them."""
+    """The targets, with the addresses that the overrides give them."""
     given: dict[tuple[str, int], tuple[str, ...]] = {}
     for place, addresses in overrides:
         if place not in {(target.host, target.port) for target in targets}:
             raise click.UsageError("--resolve {}:{} is no target's host and port".format(*place))
         given[place] = tuple(dict.fromkeys(given.get(place, ()) + addresses))
-    if proxy:
-        return tuple(replace(target, addresses=proxy.addresses) for target in targets)
     return tuple(
         replace(target, addresses=given.get((target.host, target.port), target.addresses))
         for target in targets

@@ -1,6 +1,5 @@
 """Judges answers: each function here is pure, and none of them sends a request."""
 
-import math
 import re
 import socket
 import ssl
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from http.client import IncompleteRead
 
 from petsage.client import Answer, NoAnswer, Target
-from petsage.contract import Breach, Kind, Source, first_breach
+from petsage.contract import Breach, Kind, Source, first_breach, wrong
 from petsage.printable import LIMIT, ascii_line
 from petsage.rollout.plan import RolloutPlan
 
@@ -53,10 +52,9 @@ def judge(plan: RolloutPlan, target: Target, address: str, answer: Answer) -> Fi
     """
     contract = plan.contract
     breach = first_breach(answer, contract.parts)
-    at_most = plan.max_latency_seconds or math.inf
-    if not breach and answer.seconds > at_most:
-        seen = f"{answer.seconds:.3f} s"
-        breach = Breach(Kind.WRONG, "latency", f"at most {at_most:g} s", seen, retryable=True)
+    if not breach and answer.seconds > plan.max_latency_seconds:
+        expected, seen = f"at most {plan.max_latency_seconds:g} s", f"{answer.seconds:.3f} s"
+        breach = wrong("latency", expected, seen, retryable=True)
     carried, instance = (
         # The body of an answer with a breach may be an error page, and no name.
         "" if breach and source.kind == "body" else _text_at(source, answer)

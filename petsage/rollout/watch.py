@@ -54,7 +54,7 @@ class Watch:
         """The addresses of each target, and when they were looked up."""
         self._began = self._end = 0.0
 
-    def run(self, rate: float, seconds: float) -> None:
+    def run(self, rate: int, seconds: float) -> None:
         """Starts `rate` asks a second, half of them on new connections and half on kept ones, until
         `seconds` are over, the release is proven, or the watch is stopped.
 
@@ -88,7 +88,7 @@ class Watch:
                 kinds.add(Kind.INCONCLUSIVE)
         return gravest(kinds)
 
-    def _ask_on_time(self, pool: Pool[Ask], rate: float) -> None:
+    def _ask_on_time(self, pool: Pool[Ask], rate: int) -> None:
         targets = self.plan.targets
         for number in itertools.count():
             due = number / rate
@@ -97,7 +97,7 @@ class Watch:
                     self._add_next(pool, min(due, self._end))
             if due >= self._end or self.stopped:
                 return
-            if number % max(1, int(rate)) == 0:
+            if number % rate == 0:
                 self.tick(self.now(), self.losses)
             turn = number // 2
             pool.submit(partial(self._ask, targets[turn % len(targets)], turn, number % 2, due))

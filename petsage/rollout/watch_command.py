@@ -19,23 +19,16 @@ from petsage.rollout.output import err, handled, is_terminal, out
 from petsage.rollout.watch import Watch
 
 EX_LOST = 6
-_COUNT = click.IntRange(0)
+_COUNT, _RATE = click.IntRange(0), click.IntRange(1, 500)
 
 MOST_SECONDS = 3600
 """How long a watch lasts that nothing else ends."""
 
 
-def _rate(text: str) -> float:
-    with suppress(ValueError):
-        if 1 <= float(text) <= 500:  # click's own range lets NaN pass
-            return float(text)
-    raise click.BadParameter("it must be a number from 1 to 500")
-
-
 @click.command("watch", short_help="Measure what users lose while a rollout runs.")
 @target_options.options
 @click.option(
-    "--rate", type=_rate, metavar="N", default=20, help="How many asks a second. Default: 20."
+    "--rate", type=_RATE, metavar="N", default=20, help="How many asks a second. Default: 20."
 )
 @click.option("--for", "limit", type=seconds, help="How long at most. Default: 3600.")
 @click.option(
@@ -54,7 +47,7 @@ def _rate(text: str) -> float:
 def command(
     ctx: click.Context,
     /,
-    rate: float,
+    rate: int,
     limit: float | None,
     max_lost: int,
     max_gap: float,
@@ -91,7 +84,7 @@ def command(
     ctx.exit(EX_LOST if exceeded else code or watch.kind or (0 if written else os.EX_SOFTWARE))
 
 
-def _watched(watch: Watch, rate: float, limit: float) -> int:
+def _watched(watch: Watch, rate: int, limit: float) -> int:
     """Runs the watch; returns the exit code of the signal that ended it, else 0."""
     codes: list[int] = []
 

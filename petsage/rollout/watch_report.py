@@ -26,8 +26,8 @@ def as_text(losses: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
         f"longest gap: {seconds:.3f} s from {clock(at)}, {target}",
     ]
     if losses.turn:
-        first, last = losses.turn
-        lines += [f"two releases answered for {last - first:.1f} s, from {clock(first)}"]
+        start, end = losses.turn
+        lines += [f"two releases answered for {end - start:.1f} s, from {clock(start)}"]
     for word, all_seen in (("release", losses.releases), ("instance", losses.instances)):
         lines += [
             f"{word} {name}: {counted(seen.answers, 'answer')} from {clock(seen.first_at)} to "

@@ -195,13 +195,6 @@ def test_a_bad_answer_is_reported_exactly(name: str) -> None:
     assert message in finished.stdout
 
 
-def test_a_breach_that_is_not_retryable_is_not_waited_for() -> None:
-    script, code, _ = BAD["forbidden"]
-    with server(script) as bad:
-        assert smoke_test(bad.url, "--wait", 600).returncode == code
-        assert len(bad.requests) == 1
-
-
 def test_a_slow_answer_breaches_the_latency() -> None:
     def slow(connection: Connection) -> None:
         connection.over.wait(0.3)
@@ -261,13 +254,6 @@ def test_all_replicas_are_asked_by_their_name() -> None:
         assert smoke_test(*by_name(port, scripts), "--instances", 1).returncode == 0
     assert len(asked) == 2
     assert all(f"Host: pets:{port}\r\n".encode() in request for request in asked)
-
-
-def test_instances_behind_one_address_are_counted() -> None:
-    some = [answer(instance=name) for name in "abac"]
-    with server(says(*some)) as pets:
-        finished = smoke_test(pets.url, "--instances", 3)
-        assert (finished.returncode, len(pets.requests)) == (0, 4)
 
 
 def test_an_old_replica_behind_a_balancer_is_never_overlooked() -> None:

@@ -97,9 +97,9 @@ def test_after_a_second_signal_no_answer_is_waited_for_and_an_unanswered_target_
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--rate", "0"], "must be a number from 1 to 500"),
-        (["--rate", "501"], "must be a number from 1 to 500"),
-        (["--rate", "nan"], "must be a number from 1 to 500"),
+        (["--rate", "0"], "0 is not in the range 1<=x<=500"),
+        (["--rate", "501"], "501 is not in the range 1<=x<=500"),
+        (["--rate", "nan"], "'nan' is not a valid integer range"),
         (["--for", "soon"], "must be a number of seconds"),
         (["--for", "86401"], "must be a number of seconds"),
         (["--max-lost", "-1"], "-1 is not in the range x>=0"),
