@@ -156,8 +156,8 @@ def remove(root: Path, feature: str, force: bool = False) -> dict[PurePosixPath,
     """
     _record(root, feature)
     with workspace.locked(root, feature):
-        edited, record = project.edited(root, feature), project.folder(feature) / project.RECORD
-        files = sorted({*project.built_files(feature), record, *edited})
+        edited = project.edited(root, feature)
+        files = sorted(project.files(root, feature) | {project.test_path(feature)})
         deleted = {path: path in edited for path in files if os.path.lexists(root / path)}
         if any(deleted.values()) and not force:
             refused = (f"{path} is edited" for path in deleted if deleted[path])

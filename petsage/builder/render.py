@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +84,7 @@ def render(request: Request, root: Path, kept: Collection[str] = ()) -> FeatureF
         keep_trailing_newline=True,
     )
     dumps = partial(json.dumps, ensure_ascii=False)
-    templates.filters.update(literal=repr, markdown=_markdown, json=dumps)
+    templates.filters.update(literal=repr, docstring=_docstring, markdown=_markdown, json=dumps)
     context, contents = _context(request) | {"kept": kept}, {}
     for path in project.built_files(request.feature):
         name = "test.py" if path.parent == project.TESTS else path.name
@@ -124,7 +123,6 @@ def _context(request: Request) -> dict[str, Any]:
         "noun": noun(request.feature),
         "title": _title(request.feature),
         "url": url(request.feature).removeprefix("/api/v1"),
-        "docstring": _docstring(request.description),
         "requirement_tests": test_names(request.requirements),
         "query": bool(request.fields) and request.method == "GET",
         "fields": fields,
@@ -150,6 +148,5 @@ def _markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
-def _docstring(text: str) -> list[str]:
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return textwrap.wrap(escaped, 92, break_long_words=False, break_on_hyphens=False)
+def _docstring(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -37,20 +37,16 @@ def locked(root: Path, feature: str) -> Iterator[None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BuildError("another builder is at work here; wait until it is done") from None
-        _check_writable(root, FEATURES, TESTS, folder(feature))
+        # Checked before the change: once it is decided, it must be possible.
+        for path in (root / FEATURES, root / TESTS, root / folder(feature)):
+            if path.is_dir() and not os.access(path, os.W_OK):
+                raise BuildError(f"{path} cannot be written")
         _clear(root)
         try:
             yield
             _carry_out(root)
         finally:
             _clear(root)
-
-
-def _check_writable(root: Path, *folders: PurePosixPath) -> None:
-    # Checked before the change: once it is decided, it must be possible.
-    for path in (root / name for name in folders):
-        if path.is_dir() and not os.access(path, os.W_OK):
-            raise BuildError(f"{path} cannot be written")
 
 
 def copy_project(root: Path) -> Path:
