@@ -45,13 +45,12 @@ value gets into the YAML."""
 def filled(file: str, values: Mapping[str, str | int | None]) -> str:
     """The file with these values in it. Each has the form that `FORMS` has for its name.
 
-    Where a value is None, the lines that begin with it, the line that has no other value, and its
-    item of a list are left out.
+    Where a value is None, what is for it alone is left out: an option of a command, an item of a
+    list, a line that has no other value, and the lines that begin with it.
     """
     text = deploy.text(file)
     for name in (key for key, value in values.items() if value is None):
-        left_out = rf'(?m), "\${name}"|^ *\w+: "\${name}"\n|^\${{{name}}}.*\n'
-        text = re.sub(left_out, "", text)
-    namespace = values.get("namespace")
-    scope = f" --namespace {namespace}" if namespace else ""
-    return Template(text).substitute(values, scope=scope)
+        option, item = rf" --\w+ \${name}\b", rf', "\${name}"'
+        lines = rf'^ *\w+: "\${name}"\n|^\${{{name}}}.*\n'
+        text = re.sub(f"{option}|{item}|{lines}", "", text, flags=re.MULTILINE)
+    return Template(text).substitute(values)
