@@ -16,27 +16,26 @@ from petsage.smoke_test import FAILURE, SUCCESS, SmokeTest
 
 
 class Kind(enum.IntEnum):
-    """How a rollout ends, and which end a breach leads to. The value is the exit code."""
+    """How a rollout ends, and which end a breach leads to, the gravest first. The value is the exit
+    code."""
 
-    PROVEN = 0
+    INTERRUPTED = 130
+    TERMINATED = 143
+    """SIGTERM ended it."""
     WRONG = 1
     """It answered, but not as the contract has it."""
-    UNREACHED = 3
-    """No valid connection, or no whole answer."""
     RELEASE = 4
     """A wrong release, or more than one."""
+    UNREACHED = 3
+    """No valid connection, or no whole answer."""
     INCONCLUSIVE = 5
     """Fewer instances, or fewer good rounds, than were asked for."""
-    INTERRUPTED = 130
-
-
-# The order in which the command's exit codes are documented.
-_ORDER = (Kind.INTERRUPTED, Kind.WRONG, Kind.RELEASE, Kind.UNREACHED, Kind.INCONCLUSIVE)
+    PROVEN = 0
 
 
 def gravest(kinds: Collection[Kind]) -> Kind:
     """The kind that decides the exit code; `Kind.PROVEN` if there is none."""
-    return next((kind for kind in _ORDER if kind in kinds), Kind.PROVEN)
+    return next((kind for kind in Kind if kind in kinds), Kind.PROVEN)
 
 
 @dataclass(frozen=True, slots=True)

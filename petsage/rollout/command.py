@@ -76,7 +76,7 @@ def command(ctx: click.Context, /, json_wanted: bool, junit: Path | None, **give
     with handled({SIGINT: default_int_handler, SIGTERM: terminate}):
         outcome = rollout.run()
         written = _reported(outcome, json_wanted, junit)
-    ctx.exit(outcome.exit_code or (0 if written else os.EX_SOFTWARE))
+    ctx.exit(outcome.kind or (0 if written else os.EX_SOFTWARE))
 
 
 def _reported(outcome: Outcome, json_wanted: bool, junit: Path | None) -> bool:

@@ -27,6 +27,7 @@ WORDS = {
     Kind.RELEASE: "wrong or mixed release",
     Kind.INCONCLUSIVE: "inconclusive",
     Kind.INTERRUPTED: "interrupted",
+    Kind.TERMINATED: "interrupted",
 }
 
 
@@ -68,7 +69,7 @@ def as_json(outcome: Outcome) -> str:
     """The same for a machine, as one line."""
     data = {
         "verdict": WORDS[outcome.kind],
-        "exit_code": outcome.exit_code,
+        "exit_code": outcome.kind,
         "claim": outcome.claim.strip(", "),
         "breach": _breach_data(outcome.breach),
         "rows": [asdict(row) | {"breach": _breach_data(row.breach)} for row in outcome.rows],

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from signal import SIGTERM
 
 from petsage.clock import Clock, SystemClock
 from petsage.contract import Breach, Kind, gravest
@@ -44,19 +43,12 @@ class Outcome:
     """The addresses that appeared and vanished, and the targets that were asked slowly."""
     claim: str = ""
     """What a good verdict says of the instances, where their number was not given."""
-    terminated: bool = False
-    """Whether SIGTERM ended it."""
 
     @property
     def kind(self) -> Kind:
         """The verdict."""
         breaches = [self.breach, *(row.breach for row in self.rows)]
         return gravest({breach.kind for breach in breaches if breach})
-
-    @property
-    def exit_code(self) -> int:
-        """That of the verdict, or of SIGTERM if that has ended the rollout."""
-        return 128 + SIGTERM if self.terminated else self.kind
 
 
 @dataclass
@@ -87,7 +79,6 @@ class Rollout:
         what is known by then.
         """
         breach: Breach | None
-        terminated = False
         with closing(self._asking):
             try:
                 while self._run_round() and (seconds := self._pause_seconds()):
@@ -95,7 +86,8 @@ class Rollout:
                 breach = self._shortfall()
             except KeyboardInterrupt as interrupt:
                 terminated = isinstance(interrupt, Terminated)
-                breach = self._breach(Kind.INTERRUPTED, "run", "an end", "an interruption")
+                kind = Kind.TERMINATED if terminated else Kind.INTERRUPTED
+                breach = self._breach(kind, "run", "an end", "an interruption")
         notes = [note for record in self._records for note in record.notes]
         notes += [f"{target.url}: 429, so it was asked slowly" for target in self._asking.limited]
         answers = tuple(answer for record in self._records for answer in record.answers)
@@ -109,7 +101,6 @@ class Rollout:
             self._asking.elapsed(),
             tuple(notes),
             "" if self.plan.instances else _claim(answers),
-            terminated,
         )
 
     def _run_round(self) -> bool:
