@@ -1,6 +1,7 @@
 """Promises of a client's socket as a thread sees it: no client holds the thread for long."""
 
 import os
+import resource
 import select
 import socket
 import tempfile
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from petsage.serving.connection import UNSENT_BYTES, ClientSocket
+from petsage.serving.connection import UNSENT_BYTES, ClientSocket, allowed_seconds
+from petsage.serving.gate import most_connections
+from tests.fakes import in_a_child
 
 
 @pytest.fixture
@@ -140,3 +143,18 @@ def test_a_thread_that_closes_it_leaves_the_descriptor_to_the_main_loop(pair):
     client.close()
     assert client.fileno() >= 0
     assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize(("moved", "seconds"), [(0, 30), (30 * 1024, 30), (60 * 1024, 60)])
+def test_a_body_or_an_answer_may_take_30_s_and_longer_only_at_1_kib_a_second(moved, seconds):
+    assert allowed_seconds(moved) == seconds
+
+
+@pytest.mark.parametrize(("descriptors", "most"), [(16, 8), (270, 200), (4096, 1000)])
+def test_a_worker_holds_1000_connections_or_what_its_limit_leaves(descriptors, most):
+    def connections():
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+        return str(most_connections())
+
+    assert in_a_child(connections) == str(most)
