@@ -215,6 +215,15 @@ def test_a_name_that_is_a_path_removes_nothing(built):
     assert snapshot(built) == before
 
 
+def test_a_feature_behind_a_link_is_not_removed(built):
+    (built / FOLDER).rename(built / "elsewhere")
+    (built / FOLDER).symlink_to(built / "elsewhere")
+    before = snapshot(built)
+    with pytest.raises(BuildError, match="no feature of that name was built here"):
+        build.remove(built, "pet_birthday")
+    assert snapshot(built) == before
+
+
 def test_a_record_cannot_make_other_files_be_deleted(built):
     path = built / FOLDER / project.RECORD
     record = json.loads(path.read_text())

@@ -82,3 +82,19 @@ def test_no_byte_is_looked_at_again_when_more_arrive(head, looked_at, otherwise)
     arrival.data += b"h"
     assert not arrival.can_begin()
     assert Arrival(bytes(arrival.data)).can_begin()
+
+
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        (HEAD + b"Content-Length: 999999\r\n\r\n", 160 * 1024),
+        (
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+            len(HEAD + b"Transfer-Encoding: chunked\r\n\r\n") + 8192,
+        ),
+    ],
+)
+def test_a_request_that_grows_without_an_end_waits_up_to_a_limit(head, length):
+    body = b"1" * (length - len(head))
+    assert not Arrival(head + body[1:]).can_begin()
+    assert Arrival(head + body).can_begin()
