@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,12 +51,13 @@ def run(programs: Mapping[str, Sequence[str]], root: Path) -> dict[str, Complete
     env = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8:replace"}
     start = partial(Popen[str], cwd=root, env=env, stdout=PIPE, stderr=PIPE, encoding="utf-8")
     python = [sys.executable, "-B", "-m"]
+    deadline = time.monotonic() + LIMIT_SECONDS
     running = {name: start([*python, *programs[name]], errors="replace") for name in programs}
     ended = {}
     try:
         for name, process in running.items():
             # What the others print meanwhile waits in their pipes.
-            output = process.communicate(timeout=LIMIT_SECONDS)
+            output = process.communicate(timeout=deadline - time.monotonic())
             ended[name] = CompletedProcess(process.args, process.returncode, *output)
     except TimeoutExpired:
         raise BuildError(f"the proof is not done after {LIMIT_SECONDS} s") from None
