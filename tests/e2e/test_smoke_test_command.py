@@ -39,6 +39,7 @@ from tests.support import (
     environment_of,
     free_port,
     peak_kib,
+    running,
     served,
     tool,
     wait_until,
@@ -165,7 +166,7 @@ def test_a_unix_socket_is_a_target(tmp_path: Path) -> None:
 def test_a_late_start_is_waited_for() -> None:
     port = free_port()
     command = [PETSAGE, "smoke-test", f"http://127.0.0.1:{port}", "--wait", "30"]
-    with subprocess.Popen(
+    with running(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
@@ -647,7 +648,7 @@ def test_an_interruption_ends_a_program_that_is_loaded_or_reads_its_targets(
     for step in range(8):
         junit.write_text("of the run before")
         command = [PETSAGE, "smoke-test", "-", "--junit", str(junit)]
-        with subprocess.Popen(
+        with running(
             command, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             wait_until(lambda: junit.read_text() != "of the run before")
@@ -669,7 +670,7 @@ def test_an_interruption_at_any_moment_leaves_a_valid_junit_document(
         for delay in (0, 0.05, 0.4):
             junit = tmp_path / f"{delay}.xml"
             asked = ["--wait", "60", "--release", "2", "--consecutive", "50", "--junit", str(junit)]
-            with subprocess.Popen(
+            with running(
                 [PETSAGE, "smoke-test", pets.url, *asked],
                 env=environment(),
                 stdout=subprocess.PIPE,
@@ -696,7 +697,7 @@ def test_a_killed_run_leaves_a_document_that_fails(tmp_path: Path) -> None:
     junit.write_text("of the run before")
     with (
         server(hangs) as pets,
-        subprocess.Popen(
+        running(
             [PETSAGE, "smoke-test", pets.url, "--junit", str(junit)], env=environment()
         ) as process,
     ):
