@@ -72,7 +72,7 @@ def as_json(outcome: Outcome) -> str:
         "exit_code": outcome.kind,
         "claim": outcome.claim.strip(", "),
         "breach": _breach_data(outcome.breach),
-        "rows": [asdict(row) | {"breach": _breach_data(row.breach)} for row in outcome.rows],
+        "rows": [_row_data(row) for row in outcome.rows],
         "releases": Counter(row.release for row in outcome.answers if row.release),
         "instances": _instances(outcome),
         "seen": [_sighting_data(sighting) for sighting in outcome.seen],
@@ -82,6 +82,11 @@ def as_json(outcome: Outcome) -> str:
         "seconds": round(outcome.seconds, 3),
     }
     return json_line(data).decode()
+
+
+def _row_data(row: Finding) -> dict[str, Any]:
+    data = asdict(row)
+    return data | {"breach": _breach_data(row.breach), "cut": data.pop("pending")}
 
 
 def _breach_data(breach: Breach | None) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The result of a watch as text and JSON, and the lines that are printed while it runs."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from petsage.contract import Kind
@@ -55,7 +55,12 @@ def as_json(losses: Losses, kind: Kind, exceeded: str, began: datetime) -> str:
     for word in ("releases", "instances"):
         seen: dict[str, Seen] = getattr(losses, word)
         sums[word] = {
-            name: asdict(times) | {"lost_around": losses.lost_around(times)}
+            name: {
+                "first": times.first_at,
+                "last": times.last_at,
+                "answers": times.answers,
+                "lost_around": losses.lost_around(times),
+            }
             for name, times in seen.items()
         }
     return json_line(verdict | {"began": began.isoformat()} | sums).decode()

@@ -33,7 +33,7 @@ def test_a_rollout_that_loses_nothing_is_0_and_ends_the_watch_by_itself():
     )
     assert found["asks"] == found["answered"] == server.arrived
     assert list(found["releases"]) == ["r1", "r2"]
-    assert found["turn"][0] >= found["releases"]["r1"]["last_at"] - 0.5
+    assert found["turn"][0] >= found["releases"]["r1"]["last"] - 0.5
     assert done.stdout.count("\n") == 1
 
 

@@ -67,7 +67,7 @@ def test_json_has_every_row_and_its_breach() -> None:
         "instance": "of A",
         "seconds": 0.003,
         "breach": None,
-        "pending": False,
+        "cut": False,
         "seconds_ago": None,
     }
     assert data["rows"][1]["breach"] == {
