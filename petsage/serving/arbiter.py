@@ -14,7 +14,7 @@ from gunicorn.errors import HaltServer
 
 from petsage.config import Config
 from petsage.scoreboard import scoreboard
-from petsage.serving.listeners import new_listeners
+from petsage.serving.listeners import begin_no_connection, new_listeners
 from petsage.serving.worker import STOPS, Worker
 
 PAUSE_SECONDS = 0.5
@@ -99,6 +99,9 @@ class Arbiter(arbiter.Arbiter):
         if os.getpid() != self.pid:  # a child that is no worker yet: all of it is its parent's
             logging.shutdown()
             os._exit(1)
+        if not (self.systemd or self.has_companion()):  # nobody else has these listeners
+            for listener in self.LISTENERS:
+                begin_no_connection(listener.sock)
         names = [listener.getsockname() for listener in self.LISTENERS]
         self.systemd |= not all(Path(name).exists() for name in names if isinstance(name, str))
         super().stop(graceful)

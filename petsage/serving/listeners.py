@@ -1,10 +1,12 @@
 """The listening sockets: those that were handed over, or new ones."""
 
+import ctypes
 import errno
 import json
 import os
 import re
 import socket
+import struct
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +19,11 @@ from petsage.sockets import addresses_of
 
 HANDOVER = "_PETSAGE_HANDOVER"
 """The variable with the `Handover` of a reload."""
+
+# A program of the kernel's socket filter: it drops a TCP segment with SYN among its flags, byte 13.
+# Each instruction is a code, two jumps and a value (linux/filter.h).
+_DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
@@ -150,3 +157,17 @@ def _bind_path(listener: socket.socket, path: Path, mode: int) -> None:
             raise OSError(errno.EEXIST, "what is there is not a socket")
         listener.bind(str(path))
     path.chmod(mode)  # before it listens, nobody can connect
+
+
+def begin_no_connection(listener: socket.socket) -> None:
+    """Has the kernel ignore who begins to connect by TCP to a listener that is about to close.
+
+    The close resets what waits in the listener's queue, so nobody may come between the last look at
+    the queue and the close. A client's kernel tries again after a second: then the connection is
+    refused, or the next instance takes it.
+    """
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in _DROP_SYN))
+    pointer = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+    if listener.family != socket.AF_UNIX:  # to its path nobody connects: it is unlinked
+        with suppress(OSError):  # where that is forbidden, there is a gap of a millisecond
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)

@@ -1,6 +1,8 @@
 """Promises before gunicorn starts: what cannot be served is refused in one line."""
 
+import errno
 import os
+import select
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from petsage.address import Address
 from petsage.config import Config
-from petsage.serving.listeners import new_listeners
+from petsage.serving.listeners import begin_no_connection, new_listeners
 from petsage.serving.loading import ServeError
 from tests.fakes import in_a_child
 from tests.support import PETSAGE, environment_of, free_port
@@ -60,6 +62,26 @@ def test_the_main_one_listens_last_so_that_a_start_that_fails_loses_no_request()
     with listening(Address("127.0.0.1", free_port())) as (main, management):
         assert management.fileno() < main.fileno()
         assert main.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_before_a_listener_closes_nobody_begins_to_connect_and_who_waits_is_accepted(host):
+    address = Address(host, free_port(host))
+    with listening(address) as (main, _), socket.create_connection((host, address.port)) as waiting:
+        begin_no_connection(main)
+        with socket.socket(main.family) as late:
+            late.setblocking(False)
+            late.connect_ex((host, address.port))
+            waiting.sendall(b"request")
+            accepted = main.accept()[0]
+            assert accepted.recv(100) == b"request"
+            accepted.close()
+            main.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                main.accept()
+            main.close()
+            assert select.select([], [late], [], 10)[1]
+            assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
 
 
 def test_an_address_of_another_host_is_refused():
