@@ -9,6 +9,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from http.client import IncompleteRead
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -65,6 +66,8 @@ def _answer(http: client.Client, target: client.Target, deadline: float) -> clie
     except client.NoAnswer as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, IncompleteRead):
+            raise CheckFailed("answered only in part") from None
         raise CheckFailed("answered what is not HTTP") from None  # the message would be the peer's
 
 

@@ -176,7 +176,7 @@ class TargetRecord:
         """The addresses that appeared and vanished, and in which round."""
         self._plan = plan
         self._known: dict[str, AddressRecord] = {}
-        """By address, all that there ever were; "" where the addresses are not told apart."""
+        """By address, all that there ever were; by "" if the addresses are not asked one by one."""
         self._asked: dict[str, AddressRecord] = {}
         """Those of them that are asked now."""
         self._rounds = self._turn = 0

@@ -67,8 +67,8 @@ def judge(plan: RolloutPlan, target: Target, address: str, answer: Answer) -> Fi
 
 
 def _text_at(source: Source, answer: Answer) -> str:
-    """The text at a source. One that is too long to be printed is cut, and gets its checksum, so
-    that two long names are still told apart."""
+    """The text at a source. One that is too long to be printed is shortened, and gets its
+    checksum, so that two long names still differ."""
     text = source.text(answer)
     if len(text) < LIMIT:
         return text

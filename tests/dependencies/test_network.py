@@ -217,6 +217,12 @@ def test_a_redirect_that_leads_nowhere_here_is_an_answer(web: _Server, place: st
     assert web.asked == ["/raw"]
 
 
+def test_an_answer_that_ends_before_its_length_is_reported_as_such() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{}"
+    with server(lambda connection: connection.sock.sendall(head)) as liar:
+        assert verdict(f"{liar.url}/#expect=body=x") == "answered only in part"
+
+
 def test_an_answer_that_is_not_http_is_reported_without_the_peers_own_words() -> None:
     with server(lambda connection: connection.sock.sendall(connection.request)) as echo:
         assert verdict(f"{echo.url}/s3cret", "s3cret") == "answered what is not HTTP"
